@@ -1,0 +1,1 @@
+"""The Octavia v2 API over HTTP."""

@@ -1,0 +1,1 @@
+"""The reconcile loop, the executor, health and housekeeping."""

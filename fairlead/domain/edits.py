@@ -1,0 +1,232 @@
+"""Edits: what a request does to a tree.
+
+PURE. An `Edit` maps a tree to a new tree with generation + 1, or raises. It may be run several
+times on newer and newer trees, so all ids and times are given beforehand. An edit that finds
+nothing to do returns the very tree it was given.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from fairlead.domain import rules
+from fairlead.domain.model import (
+    KINDS,
+    HealthMonitor,
+    L7Policy,
+    L7Rule,
+    Listener,
+    LoadBalancer,
+    Member,
+    Pool,
+    Resource,
+)
+from fairlead.domain.tree import Tree
+from fairlead.errors import Conflict, NotFound, Refused
+
+Edit = Callable[[Tree], Tree]
+replace = msgspec.structs.replace
+
+
+def add(kind: str, values: Mapping[str, Any], *, new_id: str, now: datetime) -> Edit:
+    """Add an object below its parent, which `values` names.
+
+    A pool with "listener_id" becomes that listener's default pool.
+    """
+
+    def edit(tree: Tree) -> Tree:
+        _alive(tree)
+        given = dict(values)
+        listener_id = given.pop("listener_id", None) if kind == "pool" else None
+        added = _new(tree, kind, given, new_id, now)
+        after = tree.with_objects(added)
+        if listener_id is not None:
+            after = _as_default_pool(after, listener_id, new_id)
+        return _finished(tree, after, added)
+
+    return edit
+
+
+def change(kind: str, object_id: str, values: Mapping[str, Any], *, now: datetime) -> Edit:
+    """Set fields of an object."""
+
+    def edit(tree: Tree) -> Tree:
+        _alive(tree)
+        before = tree.get(kind, object_id)
+        after = rules.adjusted(replace(before, updated_at=now, **_merged(before, values)), values)
+        changed = replace(after, changed_gen=tree.generation + 1)
+        return _finished(tree, tree.with_objects(changed), changed)
+
+    return edit
+
+
+def remove(kind: str, object_id: str, *, cascade: bool = False) -> Edit:
+    """Ask for an object and what goes with it to be removed.
+
+    A load balancer with children needs `cascade`; a pool used by an L7 policy is refused.
+    """
+
+    def edit(tree: Tree) -> Tree:
+        _alive(tree)
+        going = tree.get(kind, object_id)
+        rules.check_removal(tree, going, cascade=cascade)
+        gone = [*_descendants(tree, going), going]
+        generation = tree.generation + 1
+        marked = [replace(o, deleted_gen=generation) for o in gone]
+        after = tree.with_objects(*marked)
+        touched = _touched(after, _ancestors(tree, going), generation)
+        if isinstance(going, Pool):
+            touched = [_without_pool(o, going.id) for o in touched]
+        after = after.with_objects(*touched)
+        if isinstance(going, L7Policy):
+            after = _positioned(after, going.listener_id, None)
+        return replace(after, generation=generation)
+
+    return edit
+
+
+def replace_members(
+    pool_id: str,
+    wanted: Sequence[Mapping[str, Any]],
+    *,
+    additive_only: bool,
+    new_ids: Sequence[str],
+    now: datetime,
+) -> Edit:
+    """Make a pool's members the wanted ones, matched by (address, protocol_port).
+
+    Known ones are updated and keep their id, new ones take one of `new_ids` (as many as
+    `wanted`), the others go unless `additive_only`.
+    """
+
+    def edit(tree: Tree) -> Tree:
+        _alive(tree)
+        pool = tree.find(Pool, pool_id)
+        known = {(m.address, m.protocol_port): m for m in tree.members(pool_id)}
+        changed = _member_changes(tree, pool, known, zip(wanted, new_ids, strict=True), now)
+        if not additive_only:
+            keys = {(w["address"], w["protocol_port"]) for w in wanted}
+            gone = [m for key, m in known.items() if key not in keys]
+            changed += [replace(m, deleted_gen=tree.generation + 1) for m in gone]
+        if not changed:
+            return tree
+        return _finished(tree, tree.with_objects(*changed), *changed, below=pool)
+
+    return edit
+
+
+def _member_changes(
+    tree: Tree,
+    pool: Pool,
+    known: Mapping[tuple[str, int], Member],
+    wanted: Iterable[tuple[Mapping[str, Any], str]],
+    now: datetime,
+) -> list[Resource]:
+    changed: list[Resource] = []
+    seen: set[tuple[str, int]] = set()
+    for values, new_id in wanted:
+        key = (values["address"], values["protocol_port"])
+        if key in seen:
+            raise Refused(f"Validation failure: member {key[0]}:{key[1]} is listed more than once.")
+        seen.add(key)
+        if key not in known:
+            changed.append(_new(tree, "member", {**values, "pool_id": pool.id}, new_id, now))
+            continue
+        same = replace(known[key], **rules.updatable("member", values))
+        if same != known[key]:
+            changed.append(replace(same, updated_at=now, changed_gen=tree.generation + 1))
+    return changed
+
+
+def _alive(tree: Tree) -> None:
+    if tree.deleted:
+        raise NotFound(KINDS["loadbalancer"].word, tree.id)
+
+
+def _new(tree: Tree, kind: str, values: Mapping[str, Any], new_id: str, now: datetime) -> Resource:
+    generation = tree.generation + 1
+    made = KINDS[kind].type(
+        id=new_id,
+        created_at=now,
+        created_gen=generation,
+        changed_gen=generation,
+        **{**values, "project_id": tree.root.project_id},
+    )
+    return rules.adjusted(made, values)
+
+
+def _merged(before: Resource, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of an update; session persistence keeps what the update leaves out."""
+    merged = dict(values)
+    wanted = merged.get("session_persistence")
+    if isinstance(before, Pool) and before.session_persistence and wanted and not wanted.type:
+        merged["session_persistence"] = replace(wanted, type=before.session_persistence.type)
+    return merged
+
+
+def _finished(before: Tree, after: Tree, *changed: Resource, below: Resource | None = None) -> Tree:
+    """Order policies, mark ancestors as pending, check every rule, count the generation."""
+    generation = before.generation + 1
+    for one in changed:
+        if isinstance(one, L7Policy):
+            after = _positioned(after, one.listener_id, one)
+    first = after.root if changed[0].id == after.id else after.objects[changed[0].id]
+    moved = [*_ancestors(after, below), below] if below else _ancestors(after, first)
+    after = after.with_objects(*_touched(after, moved, generation))
+    after = replace(after, generation=generation)
+    rules.check(after, [o for o in changed if o.deleted_gen is None])
+    return after
+
+
+def _ancestors(tree: Tree, resource: Resource) -> list[Resource]:
+    """What shows PENDING_UPDATE along with an object."""
+    match resource:
+        case LoadBalancer():
+            return []
+        case Pool():
+            return [tree.root, *tree.listeners_using(resource.id)]
+        case Member() | HealthMonitor():
+            pool = tree.find(Pool, resource.pool_id)
+            return [pool, *_ancestors(tree, pool)]
+        case L7Policy():
+            return [tree.root, tree.find(Listener, resource.listener_id)]
+        case L7Rule():
+            policy = tree.find(L7Policy, resource.l7policy_id)
+            return [policy, *_ancestors(tree, policy)]
+    return [tree.root]
+
+
+def _touched(tree: Tree, moved: Sequence[Resource], generation: int) -> list[Resource]:
+    current = [tree.root if o.id == tree.id else tree.objects[o.id] for o in moved]
+    return [replace(o, changed_gen=generation) for o in current]
+
+
+def _descendants(tree: Tree, resource: Resource) -> list[Resource]:
+    found: list[Resource] = []
+    for child in tree.children_of(resource):
+        found += [*_descendants(tree, child), child]
+    return found
+
+
+def _without_pool(resource: Resource, pool_id: str) -> Resource:
+    if isinstance(resource, Listener) and resource.default_pool_id == pool_id:
+        return replace(resource, default_pool_id=None)
+    return resource
+
+
+def _as_default_pool(tree: Tree, listener_id: str, pool_id: str) -> Tree:
+    listener = tree.find(Listener, listener_id)
+    if listener.default_pool_id is not None:
+        raise Conflict(f"Listener {listener_id} already has a default pool.")
+    return tree.with_objects(replace(listener, default_pool_id=pool_id))
+
+
+def _positioned(tree: Tree, listener_id: str, placed: L7Policy | None) -> Tree:
+    """Number a listener's policies 1, 2, 3...; `placed` gets the position it asks for."""
+    order = [p for p in tree.policies_of(listener_id) if placed is None or p.id != placed.id]
+    if placed is not None:
+        order.insert(placed.position - 1, placed)
+    numbered = [replace(p, position=n) for n, p in enumerate(order, start=1)]
+    return tree.with_objects(*(p for p in numbered if tree.objects[p.id] != p))

@@ -1,0 +1,138 @@
+"""The world as it was found: networks, ports, instances, amphorae.
+
+PURE data. Drivers make these, the planner compares them with the tree. Nothing here is desired
+state; all of it may be out of date the moment it is read.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Subnet(Struct, frozen=True, kw_only=True):
+    """An address range of a network; `gateway` is None where nothing routes for it."""
+
+    id: str
+    network_id: str
+    name: str
+    cidr: str
+    gateway: str | None
+    project_id: str | None = None
+
+
+class NetworkInfo(Struct, frozen=True, kw_only=True):
+    """A layer 2 segment. `shared` networks may be used by every project."""
+
+    id: str
+    name: str
+    project_id: str | None
+    shared: bool
+    subnets: tuple[Subnet, ...] = ()
+
+
+class FixedIp(Struct, frozen=True, kw_only=True):
+    """An address on a subnet, with what an interface needs to use it."""
+
+    subnet_id: str
+    address: str
+    cidr: str
+    gateway: str | None
+
+    @property
+    def prefixed(self) -> str:
+        """The address with the prefix length of its subnet: "192.0.2.10/24"."""
+        return f"{self.address}/{self.cidr.rsplit('/', 1)[1]}"
+
+
+class Port(Struct, frozen=True, kw_only=True):
+    """An attachment point with a MAC address and addresses.
+
+    `name` is unique and deterministic; `owner` is what the port exists for (a load balancer's
+    id), or "" for a port that a user made. `segment` is the network driver's handle for
+    plugging it in: for the local driver the name of a bridge.
+    """
+
+    id: str
+    name: str
+    owner: str
+    network_id: str
+    mac: str
+    mtu: int
+    fixed_ips: tuple[FixedIp, ...]
+    segment: str
+    project_id: str | None = None
+
+
+class Vip(Struct, frozen=True, kw_only=True):
+    """Where a load balancer answers: the four vip_* fields of the API."""
+
+    vip_address: str
+    vip_port_id: str
+    vip_subnet_id: str | None
+    vip_network_id: str
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """An amphora's machine: `running` is false when it exists but its processes do not.
+
+    `macs` are the plugged cards without the management card.
+    """
+
+    amphora_id: str
+    running: bool
+    macs: frozenset[str]
+
+
+AmphoraStatus = Literal["BOOTING", "ALLOCATED", "PENDING_DELETE", "ERROR"]
+
+
+class Amphora(Struct, frozen=True, kw_only=True):
+    """The record of one amphora, in the field names of the operator API.
+
+    `slot` is its place in the topology (0 for SINGLE); `failed` is true while it is silent.
+    """
+
+    id: str
+    loadbalancer_id: str
+    slot: int
+    role: str
+    status: AmphoraStatus
+    lb_network_ip: str | None = None
+    vrrp_ip: str | None = None
+    ha_ip: str | None = None
+    vrrp_port_id: str | None = None
+    ha_port_id: str | None = None
+    cert_expiration: datetime | None = None
+    created_at: datetime
+    updated_at: datetime | None = None
+
+
+class AmphoraSeen(Struct, frozen=True, kw_only=True):
+    """One amphora as observed: its record, its machine, its ports, what its agent runs.
+
+    `ports` are by network id, the management port excluded. `revision` is None while the agent
+    does not answer or has no configuration yet; `wanted` is the revision the tree asks for, None
+    while it cannot be rendered because ports are missing.
+    """
+
+    id: str
+    recorded: bool
+    instance: Instance | None = None
+    management: Port | None = None
+    ports: dict[str, Port] = {}
+    reachable: bool = False
+    revision: str | None = None
+    wanted: str | None = None
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """All that exists on behalf of one load balancer.
+
+    `vip_port` is None when it is gone or was never made; `other_ports` are ports owned by the
+    load balancer that belong to no amphora listed here.
+    """
+
+    vip_port: Port | None
+    amphorae: tuple[AmphoraSeen, ...] = ()
+    other_ports: tuple[Port, ...] = ()

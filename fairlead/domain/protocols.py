@@ -1,0 +1,100 @@
+"""Compatibility tables: which protocols, monitors and options go together.
+
+PURE data, read by rules.py. Nothing here is a decision of its own: the API's contract is.
+"""
+
+POOLS_OF_LISTENER: dict[str, frozenset[str]] = {
+    "TCP": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"}),
+    "HTTP": frozenset({"HTTP", "PROXY", "PROXYV2"}),
+    "HTTPS": frozenset({"HTTPS", "TCP", "PROXY", "PROXYV2"}),
+    "TERMINATED_HTTPS": frozenset({"HTTP", "PROXY", "PROXYV2"}),
+    "UDP": frozenset({"UDP"}),
+    "SCTP": frozenset({"SCTP"}),
+    "PROMETHEUS": frozenset(),
+}
+
+_STREAM_MONITORS = frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})
+_DATAGRAM_MONITORS = frozenset({"UDP-CONNECT", "SCTP", "TCP", "HTTP"})
+MONITORS_OF_POOL: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"), _STREAM_MONITORS),
+    **dict.fromkeys(("UDP", "SCTP"), _DATAGRAM_MONITORS),
+}
+
+HTTP_MONITORS = frozenset({"HTTP", "HTTPS"})
+HTTP_MONITOR_DEFAULTS = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
+
+L7_LISTENERS = frozenset({"HTTP", "TERMINATED_HTTPS"})
+
+INSERT_HEADERS = frozenset({
+    "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-IP",
+    "X-Client-IP", "X-Real-IP",
+})  # fmt: skip
+
+TRANSPORT: dict[str, str] = {"UDP": "UDP", "SCTP": "SCTP"}
+
+ACTION_OF_TARGET = {
+    "redirect_pool_id": "REDIRECT_TO_POOL",
+    "redirect_url": "REDIRECT_TO_URL",
+    "redirect_prefix": "REDIRECT_PREFIX",
+}
+REDIRECT_CODE_ACTIONS = frozenset({"REDIRECT_TO_URL", "REDIRECT_PREFIX"})
+
+_ALL = frozenset({"REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"})
+COMPARES_OF_RULE: dict[str, frozenset[str]] = {
+    "HOST_NAME": _ALL,
+    "PATH": _ALL,
+    "FILE_TYPE": frozenset({"EQUAL_TO", "REGEX"}),
+    "HEADER": _ALL,
+    "COOKIE": _ALL,
+    "SSL_CONN_HAS_CERT": frozenset({"EQUAL_TO"}),
+    "SSL_VERIFY_RESULT": frozenset({"EQUAL_TO"}),
+    "SSL_DN_FIELD": _ALL,
+}
+KEY_OF_RULE: dict[str, str] = {
+    "HEADER": "required",
+    "COOKIE": "required",
+    "SSL_DN_FIELD": "required",
+    "SSL_CONN_HAS_CERT": "forbidden",
+    "SSL_VERIFY_RESULT": "forbidden",
+}
+MAX_RULES = 50
+
+# What this provider cannot do yet, per kind: a field and the values it can take.
+# An unsupported value is refused as an option (501), with nothing stored.
+SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
+    "loadbalancer": {
+        "vip_qos_policy_id": frozenset({None}),
+        "vip_sg_ids": frozenset({()}),
+        "additional_vips": frozenset({()}),
+        "flavor_id": frozenset({None}),
+        "availability_zone": frozenset({None}),
+    },
+    "listener": {
+        "protocol": frozenset({"HTTP", "TCP", "HTTPS"}),
+        "default_tls_container_ref": frozenset({None}),
+        "sni_container_refs": frozenset({()}),
+        "client_ca_tls_container_ref": frozenset({None}),
+        "client_crl_container_ref": frozenset({None}),
+        "client_authentication": frozenset({"NONE"}),
+        "tls_ciphers": frozenset({None}),
+        "tls_versions": frozenset({()}),
+        "alpn_protocols": frozenset({()}),
+        "hsts_max_age": frozenset({None}),
+        "hsts_include_subdomains": frozenset({False}),
+        "hsts_preload": frozenset({False}),
+    },
+    "pool": {
+        "protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"}),
+        "tls_enabled": frozenset({False}),
+        "tls_container_ref": frozenset({None}),
+        "ca_tls_container_ref": frozenset({None}),
+        "crl_container_ref": frozenset({None}),
+        "tls_ciphers": frozenset({None}),
+        "tls_versions": frozenset({()}),
+        "alpn_protocols": frozenset({()}),
+    },
+    "member": {"request_sriov": frozenset({False})},
+    "healthmonitor": {"type": frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})},
+    "l7policy": {},
+    "l7rule": {"type": frozenset({"HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE"})},
+}

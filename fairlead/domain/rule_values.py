@@ -1,0 +1,49 @@
+"""What an L7 rule may compare with what.
+
+PURE. Values end up in haproxy.cfg, quoted there; these checks refuse what could never match.
+"""
+
+import re
+
+from fairlead.domain import protocols
+from fairlead.domain.model import L7Rule
+from fairlead.errors import Refused
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[!#-\[\]-~]+|\"[\x20-\x7e]*\"|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]")
+_COOKIE_VALUE = re.compile(r"\"?[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\"?")
+
+
+def check_rule(rule: L7Rule) -> None:
+    """Raise `Refused` ("Error parsing L7Rule: ...") when the rule makes no sense."""
+    if rule.compare_type not in protocols.COMPARES_OF_RULE[rule.type]:
+        allowed = ", ".join(sorted(protocols.COMPARES_OF_RULE[rule.type]))
+        raise _error(f"compare_type of a {rule.type} rule should be one of: {allowed}")
+    _check_key(rule)
+    if not rule.value:
+        raise _error("value should not be empty")
+    if rule.compare_type == "REGEX":
+        _check_regex(rule.value)
+    elif rule.type == "COOKIE" and not _COOKIE_VALUE.fullmatch(rule.value):
+        raise _error("value should be made of cookie-value characters")
+    elif not _HEADER_VALUE.fullmatch(rule.value):
+        raise _error("value should be made of printable ASCII without outer blanks")
+
+
+def _check_key(rule: L7Rule) -> None:
+    need = protocols.KEY_OF_RULE.get(rule.type, "ignored")
+    if need == "required" and (not rule.key or not _TOKEN.fullmatch(rule.key)):
+        raise _error(f"a {rule.type} rule needs a key made of token characters")
+    if need == "forbidden" and rule.key:
+        raise _error(f"a {rule.type} rule takes no key")
+
+
+def _check_regex(value: str) -> None:
+    try:
+        re.compile(value)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise _error(f"value is not a regular expression: {error}") from None
+
+
+def _error(rule: str) -> Refused:
+    return Refused(f"Error parsing L7Rule: {rule}.")

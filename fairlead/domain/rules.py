@@ -1,0 +1,245 @@
+"""Rules across fields and across objects.
+
+PURE. `adjusted` completes an object from what was said (defaults that depend on other fields),
+`check` refuses a tree that breaks a rule, `check_removal` a removal. The compatibility tables
+are in protocols.py. Called by edits.py only, on every version of a tree.
+"""
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from fairlead.domain import protocols
+from fairlead.domain.bodies import refused, settable
+from fairlead.domain.model import (
+    KINDS,
+    HealthMonitor,
+    L7Policy,
+    L7Rule,
+    Listener,
+    LoadBalancer,
+    Member,
+    Pool,
+    Resource,
+)
+from fairlead.domain.rule_values import check_rule
+from fairlead.domain.tree import Tree
+from fairlead.errors import Conflict, Refused, Unsupported
+
+replace = msgspec.structs.replace
+_RESERVED_ADDRESSES = frozenset({"169.254.169.254"})
+_COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def updatable(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of creation values, those an update may set; what is missing gets its default."""
+    fields = settable(kind, at_creation=False)
+    return {name: values.get(name, field.default) for name, field in fields.items()}
+
+
+def adjusted(resource: Resource, given: Mapping[str, Any]) -> Resource:
+    """The object with defaults that depend on its other fields; `given` is what was said."""
+    if isinstance(resource, L7Policy):
+        return _with_one_target(resource, given)
+    if isinstance(resource, HealthMonitor):
+        if resource.type in protocols.HTTP_MONITORS:
+            missing = {
+                name: value
+                for name, value in protocols.HTTP_MONITOR_DEFAULTS.items()
+                if getattr(resource, name) is None
+            }
+            return replace(resource, **missing)
+        named = next((n for n in protocols.HTTP_MONITOR_DEFAULTS if given.get(n)), None)
+        if named:
+            raise Refused(
+                f"Validation failure: {named} is not a valid option for health monitors of "
+                f"type {resource.type}."
+            )
+    return resource
+
+
+def _with_one_target(policy: L7Policy, given: Mapping[str, Any]) -> L7Policy:
+    """A target that was given implies its action and clears the other targets."""
+    named = [t for t in protocols.ACTION_OF_TARGET if given.get(t) is not None]
+    if len(named) > 1:
+        raise Refused(f"Validation failure: {' and '.join(named)} cannot be given together.")
+    action = protocols.ACTION_OF_TARGET[named[0]] if named else policy.action
+    targets = {
+        target: getattr(policy, target) if implied == action else None
+        for target, implied in protocols.ACTION_OF_TARGET.items()
+    }
+    code = policy.redirect_http_code
+    if action in protocols.REDIRECT_CODE_ACTIONS:
+        code = code or 302
+    elif given.get("redirect_http_code"):
+        raise refused("redirect_http_code", code, f"It does not go with action {action}.")
+    else:
+        code = None
+    for target, implied in protocols.ACTION_OF_TARGET.items():
+        if implied == action and targets[target] is None:
+            raise refused(target, None, f"Action {action} needs it.")
+    return replace(policy, action=action, redirect_http_code=code, **targets)
+
+
+def check(tree: Tree, changed: Iterable[Resource]) -> None:
+    """Refuse the tree when one of the changed objects breaks a rule."""
+    for one in changed:
+        current = tree.root if one.id == tree.id else tree.objects[one.id]
+        _supported(tree, current)
+        _CHECKS[one.KIND](tree, current)
+
+
+def _supported(tree: Tree, resource: Resource) -> None:
+    for name, possible in protocols.SUPPORTED_VALUES[resource.KIND].items():
+        value = getattr(resource, name)
+        if value not in possible:
+            word = KINDS[resource.KIND].word.lower()
+            raise Unsupported(tree.root.provider, f"{word} {name} '{value}'")
+
+
+def _load_balancer(tree: Tree, balancer: LoadBalancer) -> None:
+    if balancer.provider not in ("amphora", "octavia"):
+        raise Refused(f"Provider '{balancer.provider}' is not enabled.")
+
+
+def _listener(tree: Tree, listener: Listener) -> None:
+    transport = protocols.TRANSPORT.get(listener.protocol, "TCP")
+    for other in tree.listeners:
+        same = protocols.TRANSPORT.get(other.protocol, "TCP") == transport
+        if other.id != listener.id and same and other.protocol_port == listener.protocol_port:
+            raise Conflict(
+                f"Another Listener on this Load Balancer is already using protocol_port "
+                f"{listener.protocol_port} with {transport}: {other.id}."
+            )
+    if listener.default_pool_id is not None:
+        _fits(tree.find(Pool, listener.default_pool_id), listener)
+    _insert_headers(listener)
+    _allowed_cidrs(tree, listener)
+
+
+def _insert_headers(listener: Listener) -> None:
+    if listener.insert_headers and listener.protocol not in protocols.L7_LISTENERS:
+        raise refused(
+            "insert_headers", sorted(listener.insert_headers),
+            f"A {listener.protocol} listener cannot insert headers.",
+        )  # fmt: skip
+    for name, value in listener.insert_headers.items():
+        if name not in protocols.INSERT_HEADERS:
+            allowed = ", ".join(sorted(protocols.INSERT_HEADERS))
+            raise refused("insert_headers", name, f"Value should be one of: {allowed}.")
+        if value.lower() not in ("true", "false"):
+            raise refused("insert_headers", value, f"{name} should be 'true' or 'false'.")
+
+
+def _allowed_cidrs(tree: Tree, listener: Listener) -> None:
+    vip = tree.root.vip_address
+    for cidr in listener.allowed_cidrs if vip else ():
+        if ipaddress.ip_network(cidr).version != ipaddress.ip_address(str(vip)).version:
+            raise Refused(
+                f"Validation failure: CIDR {cidr} of allowed_cidrs is not of the VIP's "
+                f"IP version ({vip})."
+            )
+
+
+def _fits(pool: Pool, listener: Listener) -> None:
+    if pool.protocol not in protocols.POOLS_OF_LISTENER[listener.protocol]:
+        raise Refused(
+            f"Validation failure: The pool protocol '{pool.protocol}' is invalid while the "
+            f"listener protocol is '{listener.protocol}'."
+        )
+
+
+def _pool(tree: Tree, pool: Pool) -> None:
+    for listener in tree.listeners_using(pool.id):
+        _fits(pool, listener)
+    persistence = pool.session_persistence
+    if persistence is None:
+        return
+    if persistence.type is None:
+        raise refused("session_persistence.type", None, "Mandatory field missing.")
+    if persistence.type == "ONE_PACKET_SCHEDULING":
+        raise Unsupported(tree.root.provider, "session persistence ONE_PACKET_SCHEDULING")
+    for name in ("persistence_timeout", "persistence_granularity"):
+        if getattr(persistence, name) is not None:
+            raise refused(f"session_persistence.{name}", getattr(persistence, name),
+                          "It is for UDP and SCTP pools only.")  # fmt: skip
+    cookie = persistence.cookie_name
+    if persistence.type == "APP_COOKIE":
+        if not cookie or not _COOKIE_NAME.fullmatch(cookie):
+            raise refused("session_persistence.cookie_name", cookie,
+                          "APP_COOKIE needs the name of a cookie, without separators.")  # fmt: skip
+    elif cookie is not None:
+        raise refused("session_persistence.cookie_name", cookie,
+                      f"It does not go with type {persistence.type}.")  # fmt: skip
+
+
+def _member(tree: Tree, member: Member) -> None:
+    if member.address in _RESERVED_ADDRESSES:
+        raise refused("address", member.address, "The address is reserved.")
+    for other in tree.members(member.pool_id):
+        place = (other.address, other.protocol_port)
+        if other.id != member.id and place == (member.address, member.protocol_port):
+            raise Conflict(
+                f"Another member on pool {member.pool_id} is already using ip "
+                f"{member.address} on protocol_port {member.protocol_port}."
+            )
+
+
+def _monitor(tree: Tree, monitor: HealthMonitor) -> None:
+    pool = tree.find(Pool, monitor.pool_id)
+    if tree.monitors[pool.id].id != monitor.id or any(
+        isinstance(o, HealthMonitor) and o.pool_id == pool.id and o.id != monitor.id
+        for o in tree.objects.values() if o.deleted_gen is None
+    ):  # fmt: skip
+        raise Conflict(f"Pool {pool.id} already has a health monitor.")
+    if monitor.type not in protocols.MONITORS_OF_POOL[pool.protocol]:
+        raise Refused(
+            f"Validation failure: A health monitor of type {monitor.type} is invalid while "
+            f"the pool protocol is '{pool.protocol}'."
+        )
+    if monitor.domain_name and monitor.http_version != 1.1:
+        raise refused("domain_name", monitor.domain_name, "It needs http_version 1.1.")
+
+
+def _policy(tree: Tree, policy: L7Policy) -> None:
+    listener = tree.find(Listener, policy.listener_id)
+    if listener.protocol not in protocols.L7_LISTENERS:
+        raise Unsupported(
+            tree.root.provider, f"L7 policies on listeners of protocol {listener.protocol}"
+        )
+    if policy.redirect_pool_id is not None:
+        _fits(tree.find(Pool, policy.redirect_pool_id), listener)
+
+
+def _rule(tree: Tree, rule: L7Rule) -> None:
+    policy = tree.find(L7Policy, rule.l7policy_id)
+    if len(tree.rules(policy.id)) > protocols.MAX_RULES:
+        raise Conflict(f"Too many rules have been added to L7Policy {policy.id}: at most "
+                       f"{protocols.MAX_RULES}.")  # fmt: skip
+    check_rule(rule)
+
+
+def check_removal(tree: Tree, going: Resource, *, cascade: bool) -> None:
+    """Refuse a removal that would leave something dangling."""
+    if isinstance(going, LoadBalancer) and not cascade and tree.children_of(going):
+        raise Refused(
+            f"Validation failure: Cannot delete Load Balancer {going.id} - it has children"
+        )
+    if isinstance(going, Pool):
+        user = next((p for p in tree.policies if p.redirect_pool_id == going.id), None)
+        if user is not None:
+            raise Conflict(f"Pool {going.id} is in use by L7 policy {user.id}")
+
+
+_CHECKS: dict[str, Any] = {
+    "loadbalancer": _load_balancer,
+    "listener": _listener,
+    "pool": _pool,
+    "member": _member,
+    "healthmonitor": _monitor,
+    "l7policy": _policy,
+    "l7rule": _rule,
+}

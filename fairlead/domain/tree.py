@@ -1,0 +1,151 @@
+"""The tree: one load balancer with everything below it, the unit of change and of locking.
+
+PURE and immutable. `generation` grows by one with every edit; `applied` is the newest
+generation in force and `failed` the newest one given up on. Objects asked to go stay in the
+tree, marked with `deleted_gen`, until that generation is applied. The look-ups below give live
+objects only, unless they say otherwise.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from fairlead.domain.model import (
+    KINDS,
+    HealthMonitor,
+    L7Policy,
+    L7Rule,
+    Listener,
+    LoadBalancer,
+    Member,
+    Pool,
+    Resource,
+)
+from fairlead.errors import NotFound
+
+R = TypeVar("R", bound=Resource)
+
+
+class Tree(Struct, frozen=True, kw_only=True, dict=True):
+    """`objects` holds every object but the root by id, in order of creation.
+
+    `observed` are the operating statuses last observed, by id (see status.py).
+    """
+
+    root: LoadBalancer
+    objects: Mapping[str, Resource] = {}
+    generation: int = 1
+    applied: int = 0
+    failed: int = 0
+    observed: Mapping[str, str] = {}
+
+    @property
+    def id(self) -> str:
+        """The load balancer's id."""
+        return self.root.id
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the load balancer itself was asked to go."""
+        return self.root.deleted_gen is not None
+
+    @cached_property
+    def listeners(self) -> tuple[Listener, ...]:
+        """All listeners."""
+        return tuple(self._live(Listener))
+
+    @cached_property
+    def pools(self) -> tuple[Pool, ...]:
+        """All pools."""
+        return tuple(self._live(Pool))
+
+    @cached_property
+    def policies(self) -> tuple[L7Policy, ...]:
+        """All L7 policies, by position."""
+        return tuple(sorted(self._live(L7Policy), key=lambda p: p.position))
+
+    @cached_property
+    def monitors(self) -> Mapping[str, HealthMonitor]:
+        """Health monitors by pool id."""
+        return {m.pool_id: m for m in self._live(HealthMonitor)}
+
+    @cached_property
+    def _members(self) -> Mapping[str, tuple[Member, ...]]:
+        return _grouped(self._live(Member), lambda m: m.pool_id)
+
+    @cached_property
+    def _rules(self) -> Mapping[str, tuple[L7Rule, ...]]:
+        return _grouped(self._live(L7Rule), lambda r: r.l7policy_id)
+
+    def members(self, pool_id: str) -> tuple[Member, ...]:
+        """Members of a pool."""
+        return self._members.get(pool_id, ())
+
+    def rules(self, policy_id: str) -> tuple[L7Rule, ...]:
+        """Rules of an L7 policy."""
+        return self._rules.get(policy_id, ())
+
+    def policies_of(self, listener_id: str) -> tuple[L7Policy, ...]:
+        """L7 policies of a listener, by position."""
+        return tuple(p for p in self.policies if p.listener_id == listener_id)
+
+    def listeners_using(self, pool_id: str) -> tuple[Listener, ...]:
+        """Listeners that have the pool as default or through an L7 policy."""
+        by_policy = {p.listener_id for p in self.policies if p.redirect_pool_id == pool_id}
+        return tuple(
+            one for one in self.listeners
+            if one.default_pool_id == pool_id or one.id in by_policy
+        )  # fmt: skip
+
+    def get(self, kind: str, object_id: str) -> Resource:
+        """A live object of a kind; `NotFound` otherwise."""
+        found = self.root if object_id == self.root.id else self.objects.get(object_id)
+        if found is None or kind != found.KIND or found.deleted_gen is not None:
+            raise NotFound(KINDS[kind].word, object_id)
+        return found
+
+    def find(self, kind: type[R], object_id: str) -> R:
+        """As `get`, typed."""
+        found = self.get(kind.KIND, object_id)
+        assert isinstance(found, kind)  # noqa: S101 - get() compared the kind already
+        return found
+
+    def everything(self) -> Iterable[Resource]:
+        """The root and every object, also those that were asked to go."""
+        yield self.root
+        yield from self.objects.values()
+
+    def children_of(self, parent: Resource) -> tuple[Resource, ...]:
+        """Every live object that would go with `parent` directly.
+
+        Pools hang below the load balancer, so a listener takes only its L7 policies along.
+        """
+        return tuple(
+            o for o in self.objects.values()
+            if o.deleted_gen is None and parent_id(o) == parent.id
+        )  # fmt: skip
+
+    def with_objects(self, *changed: Resource) -> "Tree":
+        """The tree with objects (the root among them, perhaps) put in place of the old ones."""
+        root = next((c for c in changed if isinstance(c, LoadBalancer)), self.root)
+        objects = {**self.objects, **{c.id: c for c in changed if c is not root}}
+        return msgspec.structs.replace(self, root=root, objects=objects)
+
+    def _live(self, kind: type[R]) -> Iterable[R]:
+        return (o for o in self.objects.values() if isinstance(o, kind) and o.deleted_gen is None)
+
+
+def parent_id(resource: Resource) -> str | None:
+    """Id of the object it hangs below; None for a load balancer."""
+    field = KINDS[resource.KIND].parent_field
+    return None if field is None else getattr(resource, field)
+
+
+def _grouped(objects: Iterable[R], key: Callable[[R], str]) -> Mapping[str, tuple[R, ...]]:
+    groups: dict[str, list[R]] = {}
+    for one in objects:
+        groups.setdefault(key(one), []).append(one)
+    return {k: tuple(v) for k, v in groups.items()}

@@ -1,0 +1,190 @@
+"""Value types of the API: how a field is declared, and the checks a value must pass.
+
+PURE. A resource field is declared once, as `Annotated[type, field(...)]`: bounds and a
+description as msgspec metadata, plus who may set it (`Access`) and an optional check that also
+normalises. `describe` reads a declaration back; bodies, stored documents, OpenAPI and filters
+are all made from it.
+"""
+
+import ipaddress
+import re
+import uuid
+from collections.abc import Callable
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any, Optional, get_args, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+Check = Callable[[Any], Any]
+
+
+class Access(Enum):
+    """Who may set a field, and when."""
+
+    WRITE = "at creation and in updates"
+    CREATE = "at creation only"
+    READ = "never: the service sets it"
+    HIDDEN = "never, and it is not shown"
+
+
+class Trait(Struct, frozen=True):
+    """What a declaration says of a field beyond its type and bounds."""
+
+    access: Access
+    check: Check | None
+    required: bool
+    nullable: bool
+    bounds: dict[str, Any]
+
+
+def field(
+    description: str,
+    *,
+    access: Access = Access.WRITE,
+    check: Check | None = None,
+    required: bool = False,
+    nullable: bool = True,
+    **bounds: Any,
+) -> msgspec.Meta:
+    """Declare a field; `required` at creation, null means its default unless not `nullable`.
+
+    `bounds` are msgspec's (ge, le, max_length, ...). They hold for what users send; stored
+    documents are trusted.
+    """
+    trait = Trait(access, check, required, nullable, bounds)
+    return msgspec.Meta(description=description, extra={"trait": trait})
+
+
+class Field(Struct, frozen=True):
+    """A declared field as read back: `type` is what users may send, bounds included."""
+
+    name: str
+    type: Any
+    default: Any
+    description: str
+    trait: Trait
+
+
+@cache
+def describe(resource: type[Struct]) -> dict[str, Field]:
+    """The declared fields of a resource by name, in order of declaration."""
+    hints = get_type_hints(resource, include_extras=True)
+    found = {}
+    for info in msgspec.structs.fields(resource):
+        hint = hints[info.name]
+        for meta in getattr(hint, "__metadata__", ()):
+            if isinstance(meta, msgspec.Meta) and meta.extra and "trait" in meta.extra:
+                default = info.default
+                if info.default_factory is not msgspec.NODEFAULT:
+                    default = info.default_factory()
+                trait = meta.extra["trait"]
+                found[info.name] = Field(
+                    info.name, _bounded(hint, trait), default, meta.description or "", trait
+                )
+    return found
+
+
+def _bounded(hint: Any, trait: Trait) -> Any:
+    """The bare type with the declared bounds on the part that can carry them."""
+    bare = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+    if not trait.bounds:
+        return bare
+    bounds = msgspec.Meta(**trait.bounds)
+    parts = [part for part in get_args(bare) if part is not type(None)]
+    if type(None) not in get_args(bare):
+        return Annotated[bare, bounds]
+    return Optional[Annotated[parts[0], bounds]]  # noqa: UP045 - built at run time
+
+
+def uuid_text(value: str) -> str:
+    """A UUID in dashed lower-case form."""
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        raise ValueError("Value should be UUID format") from None
+
+
+def ip_text(value: str) -> str:
+    """An IPv4 or IPv6 address in canonical form, without a zone."""
+    try:
+        address = ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError("Value should be IPv4 or IPv6 format") from None
+    if getattr(address, "scope_id", None):
+        raise ValueError("Value should be an address without a zone")
+    return str(address)
+
+
+def cidrs(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Networks with their host bits cut, without repetition, in the order given."""
+    found = []
+    for item in value:
+        try:
+            found.append(str(ipaddress.ip_network(item, strict=False)))
+        except ValueError:
+            raise ValueError("Value should be a list of IPv4 or IPv6 CIDRs") from None
+    return tuple(dict.fromkeys(found))
+
+
+_URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.ASCII | re.IGNORECASE)
+_PATH = re.compile(r"/[!-~]*")
+_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,\s?[1-5]\d\d)*)")
+_HOST = re.compile(
+    r"(?=.{1,255}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*\.?"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def url(value: str) -> str:
+    """An http or https URL without blanks or control characters."""
+    if not _URL.fullmatch(value):
+        raise ValueError("Value should be an http or https URL without blanks")
+    return value
+
+
+def url_path(value: str) -> str:
+    """An absolute path of printable ASCII, without scheme, host or blank."""
+    if not _PATH.fullmatch(value) or value.startswith("//"):
+        raise ValueError("Value should be an absolute URL path without blanks")
+    return value
+
+
+def expected_codes(value: str) -> str:
+    """One HTTP status, a comma-separated list, or a range; blanks are cut."""
+    if not _CODES.fullmatch(value):
+        raise ValueError("Value should be like '200', '200,202' or '200-204'")
+    plain = value.replace(" ", "")
+    low, dash, high = plain.partition("-")
+    if dash and int(low) > int(high):
+        raise ValueError("The first status of a range should not exceed the last")
+    return plain
+
+
+def host_name(value: str) -> str:
+    """A DNS host name of at most 255 characters."""
+    if not _HOST.fullmatch(value):
+        raise ValueError("Value should be a host name")
+    return value
+
+
+def one_line(value: str) -> str:
+    """Text without control characters."""
+    if _CONTROL.search(value):
+        raise ValueError("Value should not contain control characters")
+    return value
+
+
+def http_version(value: float) -> float:
+    """1.0 or 1.1."""
+    if value not in (1.0, 1.1):
+        raise ValueError("Value should be one of: 1.0, 1.1")
+    return value
+
+
+def tag_list(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Tags of at most 255 characters, without repetition."""
+    if any(len(tag) > 255 for tag in value):
+        raise ValueError("A tag should have at most 255 characters")
+    return tuple(dict.fromkeys(value))

@@ -1,0 +1,1 @@
+"""Pure rendering: a tree becomes what an amphora runs."""

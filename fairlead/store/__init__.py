@@ -1,0 +1,1 @@
+"""One SQL adapter for SQLite and PostgreSQL."""

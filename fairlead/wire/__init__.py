@@ -1,0 +1,1 @@
+"""Pure: what crosses a process boundary."""

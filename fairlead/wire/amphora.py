@@ -1,0 +1,107 @@
+"""What the controller and an amphora's agent say to each other over mutual TLS.
+
+PURE. The controller sends a whole `AmphoraConfig` (PUT /v1/config) and gets `Applied` or
+`Rejected`; it asks for `AgentStatus` (GET /v1/status). The agent builds nothing: haproxy.cfg
+arrives finished. `servers` repeats the server lines of that file as data, so that the agent can
+make the running haproxy match through its runtime API when nothing else in the file changed.
+Bodies are JSON. Imported by render (makes it), drivers/amphora_rest (sends it), agent (applies).
+"""
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from fairlead.wire.heartbeat import Report
+
+AGENT_PORT = 9443
+CONFIG_PATH = "/v1/config"
+STATUS_PATH = "/v1/status"
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A static route: `destination` in CIDR form ("0.0.0.0/0" is the default route)."""
+
+    destination: str
+    via: str
+
+
+class Interface(Struct, frozen=True, kw_only=True):
+    """A network card of the amphora, found by `mac`, with the addresses and routes it shall have.
+
+    `addresses` are in prefix form ("192.0.2.10/24"); the first of a family is the source of
+    traffic to members. Every address of the card that is not listed is removed (link-local
+    IPv6 excepted). The management card is never listed and never touched.
+    """
+
+    mac: str
+    addresses: tuple[str, ...]
+    routes: tuple[Route, ...] = ()
+    mtu: int = 1500
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """One `server` line of a backend.
+
+    The line in haproxy.cfg is `server {name} {address}:{port} {options} weight {weight}`, plus
+    ` disabled` unless `enabled`. `options` are the keywords that only `add server` can set.
+    `dynamic` is false where haproxy cannot add or remove such a server while it runs.
+    """
+
+    backend: str
+    name: str
+    address: str
+    port: int
+    weight: int
+    enabled: bool
+    options: str
+    dynamic: bool = True
+
+
+class AmphoraConfig(Struct, frozen=True, kw_only=True):
+    """Everything an amphora shall do.
+
+    `revision` is the digest of all other fields but `epoch`: equal revisions, equal behaviour.
+    `skeleton` is the digest of haproxy.cfg without its server lines: while it stays the same,
+    the runtime API can make the change. An empty `haproxy_cfg` means that no listener exists
+    and haproxy need not run. An `epoch` below one seen before is refused (fencing).
+    """
+
+    epoch: int
+    revision: str
+    haproxy_cfg: str
+    skeleton: str
+    servers: tuple[Server, ...]
+    interfaces: tuple[Interface, ...]
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """The configuration is in force; `how` is "unchanged", "runtime", "reload" or "start"."""
+
+    revision: str
+    how: str
+
+
+class Rejected(Struct, frozen=True, kw_only=True):
+    """The configuration was refused and the last good one still runs.
+
+    `reason` is the checking program's own words. `kind` is "check" (the configuration is
+    wrong), "fenced" (an older epoch) or "failed" (a try later may work).
+    """
+
+    kind: str
+    reason: str
+
+
+class AgentStatus(Struct, frozen=True, kw_only=True):
+    """What the agent knows: `revision` is what is in force, None before the first one."""
+
+    amphora_id: str
+    revision: str | None
+    report: Report
+
+
+def revision_of(config: AmphoraConfig) -> str:
+    """Digest of all that shapes an amphora's behaviour, as 32 hex digits."""
+    plain = msgspec.structs.replace(config, epoch=0, revision="")
+    return hashlib.sha256(msgspec.msgpack.encode(plain)).hexdigest()[:32]
