@@ -4,6 +4,7 @@ PURE data. Drivers make these, the planner compares them with the tree. Nothing 
 state; all of it may be out of date the moment it is read.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -90,7 +91,7 @@ AmphoraStatus = Literal["BOOTING", "ALLOCATED", "PENDING_DELETE", "ERROR"]
 class Amphora(Struct, frozen=True, kw_only=True):
     """The record of one amphora, in the field names of the operator API.
 
-    `slot` is its place in the topology (0 for SINGLE); `failed` is true while it is silent.
+    `slot` is its place in the topology (0 for SINGLE).
     """
 
     id: str
@@ -117,10 +118,10 @@ class AmphoraSeen(Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    recorded: bool
+    record: Amphora | None = None
     instance: Instance | None = None
     management: Port | None = None
-    ports: dict[str, Port] = {}
+    ports: Mapping[str, Port] = {}
     reachable: bool = False
     revision: str | None = None
     wanted: str | None = None
@@ -129,10 +130,12 @@ class AmphoraSeen(Struct, frozen=True, kw_only=True):
 class World(Struct, frozen=True, kw_only=True):
     """All that exists on behalf of one load balancer.
 
-    `vip_port` is None when it is gone or was never made; `other_ports` are ports owned by the
-    load balancer that belong to no amphora listed here.
+    `vip_port` is None when it is gone or was never made; `stray_ports` are ports owned by the
+    load balancer that belong to none of the amphorae here. `networks` maps the subnets that
+    members name to their networks; a subnet that does not exist any more is missing in it.
     """
 
-    vip_port: Port | None
+    vip_port: Port | None = None
     amphorae: tuple[AmphoraSeen, ...] = ()
-    other_ports: tuple[Port, ...] = ()
+    stray_ports: tuple[Port, ...] = ()
+    networks: Mapping[str, str] = {}

@@ -1,0 +1,219 @@
+"""The executor: runs a wave of steps at once, each within its time bound.
+
+One function per step, in one table. A step finds or creates by deterministic names, so running
+it again after a crash is harmless. What each step did is told as an event. Called by
+reconciler.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fairlead.controller.observer import MANAGEMENT, Drivers, Observation, port_name
+from fairlead.domain.events import Event
+from fairlead.domain.observed import AmphoraSeen
+from fairlead.domain.tree import Tree
+from fairlead.errors import FairleadError, Permanent, Retryable
+from fairlead.plan import steps
+from fairlead.plan.steps import Step
+from fairlead.ports import AmphoraSpec, Clock, Secrets, VipRequest
+from fairlead.wire.amphora import AGENT_PORT
+from fairlead.wire.boot import Boot as BootData
+
+log = structlog.get_logger()
+_AGENT_POLL = 0.02
+
+
+class Scene(Struct, frozen=True, kw_only=True):
+    """What a wave works on."""
+
+    tree: Tree
+    observation: Observation
+    epoch: int
+
+    def amphora(self, step: Step) -> AmphoraSeen:
+        """The amphora a step is about, as observed."""
+        return next(a for a in self.observation.world.amphorae if a.id == step.amphora_id)
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """How a step ended; `error` is None when it worked."""
+
+    event: Event
+    error: FairleadError | None = None
+
+
+class Executor:
+    """Interprets steps with the drivers it was given."""
+
+    def __init__(
+        self,
+        drivers: Drivers,
+        secrets: Secrets,
+        clock: Clock,
+        *,
+        health_managers: Sequence[str],
+        heartbeat_interval: float,
+        step_seconds: float,
+    ) -> None:
+        self._drivers = drivers
+        self._secrets = secrets
+        self._clock = clock
+        self._health_managers = tuple(health_managers)
+        self._heartbeat_interval = heartbeat_interval
+        self._step_seconds = step_seconds
+
+    async def run(self, wave: Sequence[Step], scene: Scene) -> list[Result]:
+        """Run every step of the wave at once; failures are results, not exceptions."""
+        return list(await asyncio.gather(*(self._timed(step, scene) for step in wave)))
+
+    async def _timed(self, step: Step, scene: Scene) -> Result:
+        name = type(step).__name__
+        started = self._clock.monotonic()
+        at = self._clock.now()
+        error: FairleadError | None = None
+        detail = ""
+        try:
+            async with asyncio.timeout(self._step_seconds):
+                detail = await _RUN[type(step)](self, step, scene) or ""
+        except TimeoutError:
+            error = Retryable(f"{name} took longer than {self._step_seconds:g} s")
+        except FairleadError as raised:
+            error = raised
+        took = (self._clock.monotonic() - started) * 1000
+        event = Event(
+            loadbalancer_id=scene.tree.id,
+            generation=scene.tree.generation,
+            at=at,
+            step=name,
+            outcome="ok" if error is None else "failed" if _final(error) else "retry",
+            took_ms=round(took, 1),
+            amphora_id=step.amphora_id,
+            detail=detail if error is None else str(error),
+        )
+        log.info(
+            "step", lb_id=event.loadbalancer_id, generation=event.generation, step=name,
+            amphora_id=step.amphora_id, outcome=event.outcome, took_ms=event.took_ms,
+            detail=event.detail,
+        )  # fmt: skip
+        return Result(event=event, error=error)
+
+    async def _restore_vip(self, step: steps.RestoreVip, scene: Scene) -> None:
+        root = scene.tree.root
+        request = VipRequest(
+            vip_network_id=root.vip_network_id,
+            vip_subnet_id=root.vip_subnet_id,
+            vip_address=root.vip_address,
+        )
+        await self._drivers.network.allocate_vip(root.id, root.project_id or "", request)
+
+    async def _record(self, step: steps.RecordAmphora, scene: Scene) -> str:
+        await self._drivers.store.put_amphora(step.record)
+        return step.record.status
+
+    async def _management_port(self, step: steps.EnsureManagementPort, scene: Scene) -> str:
+        name = port_name(str(step.amphora_id), MANAGEMENT)
+        port = await self._drivers.network.management_port(name, owner=scene.tree.id)
+        return port.fixed_ips[0].address
+
+    async def _port(self, step: steps.EnsurePort, scene: Scene) -> str:
+        port = await self._drivers.network.ensure_port(
+            port_name(str(step.amphora_id), step.network_id),
+            owner=scene.tree.id,
+            network_id=step.network_id,
+            subnet_ids=step.subnet_ids,
+        )
+        return ", ".join(ip.address for ip in port.fixed_ips)
+
+    async def _boot(self, step: steps.Boot, scene: Scene) -> None:
+        seen = scene.amphora(step)
+        if seen.management is None or seen.record is None:
+            raise Retryable("The amphora's management port or record is missing")
+        address = seen.management.fixed_ips[0].address
+        credentials = await self._secrets.issue(seen.id, address)
+        boot = BootData(
+            amphora_id=seen.id,
+            listen=address,
+            agent_port=AGENT_PORT,
+            certificate=credentials.certificate,
+            private_key=credentials.private_key,
+            authority=credentials.authority,
+            heartbeat_key=self._secrets.heartbeat_key(seen.id),
+            health_managers=self._health_managers,
+            heartbeat_interval=self._heartbeat_interval,
+        )
+        await self._drivers.compute.create(AmphoraSpec(management=seen.management, boot=boot))
+        record = replace(seen.record, cert_expiration=credentials.not_after)
+        await self._drivers.store.put_amphora(record)
+
+    async def _await_agent(self, step: steps.AwaitAgent, scene: Scene) -> None:
+        """Ask until it answers; the step's time bound ends it."""
+        seen = scene.amphora(step)
+        if seen.management is None:
+            raise Retryable("The amphora has no management port")
+        address = seen.management.fixed_ips[0].address
+        while True:
+            try:
+                await self._drivers.amphorae.status(seen.id, address)
+                return
+            except Retryable:
+                await self._clock.sleep(_AGENT_POLL)
+
+    async def _attach(self, step: steps.Attach, scene: Scene) -> str:
+        port = scene.amphora(step).ports[step.network_id]
+        await self._drivers.compute.attach(str(step.amphora_id), port)
+        return port.mac
+
+    async def _configure(self, step: steps.Configure, scene: Scene) -> str:
+        seen = scene.amphora(step)
+        if seen.management is None:
+            raise Retryable("The amphora has no management port")
+        config = scene.observation.configs[seen.id]
+        address = seen.management.fixed_ips[0].address
+        applied = await self._drivers.amphorae.configure(seen.id, address, config)
+        return applied.how
+
+    async def _detach(self, step: steps.Detach, scene: Scene) -> str:
+        await self._drivers.compute.detach(str(step.amphora_id), step.mac)
+        return step.mac
+
+    async def _release(self, step: steps.ReleasePort, scene: Scene) -> str:
+        await self._drivers.network.release(step.port_id)
+        return step.port_id
+
+    async def _destroy(self, step: steps.Destroy, scene: Scene) -> None:
+        await self._drivers.compute.delete(str(step.amphora_id))
+
+    async def _forget(self, step: steps.ForgetAmphora, scene: Scene) -> None:
+        await self._drivers.store.drop_amphora(str(step.amphora_id))
+
+    async def _settle(self, step: steps.Settle, scene: Scene) -> None:
+        await self._drivers.store.settle(scene.tree.id, step.generation, scene.epoch)
+
+
+def _final(error: FairleadError) -> bool:
+    """Whether trying again at once is pointless."""
+    return isinstance(error, Permanent)
+
+
+Run = Callable[[Executor, Any, Scene], Awaitable[str | None]]
+
+_RUN: dict[type[Step], Run] = {
+    steps.RestoreVip: Executor._restore_vip,
+    steps.RecordAmphora: Executor._record,
+    steps.EnsureManagementPort: Executor._management_port,
+    steps.EnsurePort: Executor._port,
+    steps.Boot: Executor._boot,
+    steps.AwaitAgent: Executor._await_agent,
+    steps.Attach: Executor._attach,
+    steps.Configure: Executor._configure,
+    steps.Detach: Executor._detach,
+    steps.ReleasePort: Executor._release,
+    steps.Destroy: Executor._destroy,
+    steps.ForgetAmphora: Executor._forget,
+    steps.Settle: Executor._settle,
+}

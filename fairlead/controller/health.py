@@ -1,0 +1,207 @@
+"""Health: heartbeats in, operating statuses and statistics out.
+
+Works in memory and writes changes only. A heartbeat counts when its signature fits the amphora
+it names and it is newer than what was seen of that amphora. An amphora that falls silent is
+asked directly over mutual TLS first: only when that fails too does its load balancer turn ERROR,
+and the controller is woken to repair it. Runs next to the reconciler; `receive` and `watch` are
+the two loops that wiring starts.
+"""
+
+from collections.abc import Mapping
+
+import structlog
+from msgspec import Struct
+
+from fairlead.domain import status
+from fairlead.domain.events import Event
+from fairlead.domain.observed import Amphora
+from fairlead.errors import FairleadError, NotFound, Retryable
+from fairlead.ports import Amphorae, Clock, Heartbeats, Secrets, Store, WorkQueue
+from fairlead.wire.heartbeat import (
+    Counters,
+    Forged,
+    ListenerReport,
+    MemberReport,
+    Report,
+    claimed_sender,
+    unseal,
+)
+
+log = structlog.get_logger()
+_WATCH_EVERY = 1.0
+
+
+class Pulse(Struct, kw_only=True):
+    """What is remembered of one amphora."""
+
+    lb_id: str
+    seen: float
+    boot: str = ""
+    sequence: int = -1
+    sent_at: float = 0.0
+    silent: bool = False
+    basis: object = None
+    revision: str | None = None
+    listeners: dict[str, ListenerReport] = {}
+    members: dict[tuple[str, str], MemberReport] = {}
+    counted: Mapping[str, Counters] = {}
+
+
+class Health:
+    """Turns reports into observations."""
+
+    def __init__(
+        self,
+        store: Store,
+        queue: WorkQueue,
+        amphorae: Amphorae,
+        secrets: Secrets,
+        clock: Clock,
+        *,
+        silence: float,
+    ) -> None:
+        self._store = store
+        self._queue = queue
+        self._amphorae = amphorae
+        self._secrets = secrets
+        self._clock = clock
+        self._silence = silence
+        self._pulses: dict[str, Pulse] = {}
+        self._written: dict[str, dict[str, str]] = {}
+        self._stale: set[str] = set()
+
+    def settled(self, lb_id: str) -> None:
+        """A new generation is in force: the next report is assessed against the new tree."""
+        self._stale.add(lb_id)
+
+    async def receive(self, heartbeats: Heartbeats) -> None:
+        """Take in datagrams for ever."""
+        async for datagram in heartbeats.receive():
+            try:
+                await self.heartbeat(datagram)
+            except Forged as error:
+                log.warning("heartbeat refused", reason=str(error))
+            except FairleadError as error:
+                log.warning("heartbeat not processed", reason=str(error))
+            except Exception:
+                log.exception("heartbeat failed")
+
+    async def heartbeat(self, datagram: bytes) -> None:
+        """Take in one datagram; `Forged` when it is not what it claims."""
+        sender = claimed_sender(datagram)
+        report = unseal(datagram, self._secrets.heartbeat_key(sender))
+        pulse = await self._pulse(sender)
+        if pulse is None or not _newer(report, pulse):
+            return
+        pulse.boot, pulse.sequence, pulse.sent_at = report.boot, report.sequence, report.sent_at
+        await self._alive(pulse, report)
+
+    async def watch(self) -> None:
+        """Look for silent amphorae for ever."""
+        while True:
+            await self._clock.sleep(_WATCH_EVERY)
+            try:
+                await self.look()
+            except Exception:
+                log.exception("watch failed")
+
+    async def look(self) -> None:
+        """Ask every amphora that was not heard for too long; mark what does not answer."""
+        records = {a.id: a for a in await self._store.amphorae() if a.status == "ALLOCATED"}
+        for gone in self._pulses.keys() - records.keys():
+            self._written.pop(self._pulses.pop(gone).lb_id, None)
+        for amphora in records.values():
+            pulse = self._pulses.setdefault(amphora.id, self._first(amphora))
+            if self._clock.monotonic() - pulse.seen >= self._silence:
+                await self._ask(amphora, pulse)
+
+    async def _ask(self, amphora: Amphora, pulse: Pulse) -> None:
+        try:
+            found = await self._amphorae.status(amphora.id, amphora.lb_network_ip or "")
+        except Retryable as error:
+            await self._fell_silent(amphora, pulse, str(error))
+            return
+        await self._alive(pulse, found.report)
+
+    async def _fell_silent(self, amphora: Amphora, pulse: Pulse, reason: str) -> None:
+        pulse.seen = self._clock.monotonic()
+        if not pulse.silent:
+            pulse.silent, pulse.basis = True, None
+            await self._note(amphora, f"The amphora is silent: {reason}")
+            try:
+                await self._observed(pulse, status.silent(await self._store.tree(pulse.lb_id)))
+            except NotFound:
+                return
+        await self._queue.put(pulse.lb_id)
+
+    async def _alive(self, pulse: Pulse, report: Report) -> None:
+        pulse.seen, pulse.silent = self._clock.monotonic(), False
+        _merge(pulse, report)
+        basis = (report.revision, report.healthy, _states(pulse))
+        if basis != pulse.basis or pulse.lb_id in self._stale:
+            await self._assess(pulse, report)
+            pulse.basis = basis
+        counted = {i: one.counters for i, one in pulse.listeners.items()}
+        changed = {i: c for i, c in counted.items() if pulse.counted.get(i) != c}
+        if changed:
+            await self._store.count(pulse.lb_id, report.amphora_id, changed)
+            pulse.counted = counted
+
+    async def _assess(self, pulse: Pulse, report: Report) -> None:
+        self._stale.discard(pulse.lb_id)
+        try:
+            tree = await self._store.tree(pulse.lb_id)
+        except NotFound:
+            return
+        if not report.healthy:
+            await self._queue.put(pulse.lb_id)
+            await self._observed(pulse, status.silent(tree))
+            return
+        found = status.assess(tree, pulse.listeners.values(), pulse.members.values())
+        await self._observed(pulse, found)
+
+    async def _observed(self, pulse: Pulse, found: dict[str, str]) -> None:
+        known = self._written.get(pulse.lb_id, {})
+        changed = {i: s for i, s in found.items() if known.get(i) != s}
+        if changed:
+            await self._store.observe(pulse.lb_id, changed)
+        self._written[pulse.lb_id] = found
+
+    async def _pulse(self, amphora_id: str) -> Pulse | None:
+        """What is remembered of an amphora; None when no such amphora is known."""
+        if amphora_id not in self._pulses:
+            for amphora in await self._store.amphorae():
+                self._pulses.setdefault(amphora.id, self._first(amphora))
+        return self._pulses.get(amphora_id)
+
+    def _first(self, amphora: Amphora) -> Pulse:
+        return Pulse(lb_id=amphora.loadbalancer_id, seen=self._clock.monotonic())
+
+    async def _note(self, amphora: Amphora, detail: str) -> None:
+        log.warning("amphora silent", lb_id=amphora.loadbalancer_id, amphora_id=amphora.id)
+        event = Event(
+            loadbalancer_id=amphora.loadbalancer_id, generation=0, at=self._clock.now(),
+            step="Heartbeat", outcome="info", amphora_id=amphora.id, detail=detail,
+        )  # fmt: skip
+        await self._store.record([event])
+
+
+def _newer(report: Report, pulse: Pulse) -> bool:
+    """Within one life of the agent the sequence decides, across lives the time of sending."""
+    if report.boot == pulse.boot:
+        return report.sequence > pulse.sequence
+    return report.sent_at > pulse.sent_at
+
+
+def _merge(pulse: Pulse, report: Report) -> None:
+    """Take in a report; a large amphora tells its state in several parts."""
+    if report.revision != pulse.revision:
+        pulse.revision, pulse.listeners, pulse.members = report.revision, {}, {}
+    pulse.listeners.update({one.id: one for one in report.listeners})
+    pulse.members.update({(m.pool_id, m.id): m for m in report.members})
+
+
+def _states(pulse: Pulse) -> tuple[object, ...]:
+    listeners = tuple(sorted((i, one.state) for i, one in pulse.listeners.items()))
+    members = tuple(sorted((k, m.state) for k, m in pulse.members.items()))
+    return listeners, members

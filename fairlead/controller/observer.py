@@ -1,0 +1,138 @@
+"""Observation: what exists on behalf of one load balancer, gathered from the drivers.
+
+Port names tell what a port is for: "amphora:{id}:{network}" and "amphora:{id}:management" are
+an amphora's, "vip:{lb_id}" (or the user's own port) is the VIP's. Called by reconciler.py.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
+from fairlead.domain.tree import Tree
+from fairlead.errors import NotFound, Retryable
+from fairlead.plan.planner import amphora_ids
+from fairlead.ports import Amphorae, Compute, Network, Store
+from fairlead.wire.amphora import AmphoraConfig
+
+MANAGEMENT = "management"
+
+
+def port_name(amphora_id: str, network: str) -> str:
+    """The deterministic name of an amphora's port on a network."""
+    return f"amphora:{amphora_id}:{network}"
+
+
+class Renderer(Protocol):
+    """Gives the configuration a tree asks of an amphora with these ports."""
+
+    def __call__(
+        self, tree: Tree, ports: Mapping[str, Port], vip: Port, *, epoch: int
+    ) -> AmphoraConfig:
+        """Pure."""
+        ...
+
+
+class Drivers(Struct, frozen=True, kw_only=True):
+    """What observation and execution need of the outside."""
+
+    store: Store
+    network: Network
+    compute: Compute
+    amphorae: Amphorae
+
+
+class Observation(Struct, frozen=True, kw_only=True):
+    """The world, and the configurations the tree asks for by amphora id."""
+
+    world: World
+    configs: Mapping[str, AmphoraConfig]
+
+
+async def observe(tree: Tree, drivers: Drivers, render: Renderer, epoch: int) -> Observation:
+    """Look at everything the load balancer has, as much as possible at once."""
+    ports, records, networks = await asyncio.gather(
+        drivers.network.ports(tree.id),
+        drivers.store.amphorae(tree.id),
+        _networks(tree, drivers.network),
+    )
+    known = {r.id: r for r in records}
+    ids = [*amphora_ids(tree), *(i for i in known if i not in amphora_ids(tree))]
+    named = {p.name: p for p in ports}
+    vip = next((p for p in ports if _is_vip(tree, p)), None)
+    amphorae = await asyncio.gather(
+        *(_amphora(i, known.get(i), ports, named, drivers) for i in ids)
+    )
+    configs = _configs(tree, amphorae, vip, render, epoch)
+    amphorae = [
+        replace(a, wanted=configs[a.id].revision if a.id in configs else None) for a in amphorae
+    ]
+    theirs = {p.id for a in amphorae for p in [*a.ports.values(), a.management] if p}
+    strays = tuple(p for p in ports if p.id not in theirs and p is not vip)
+    world = World(vip_port=vip, amphorae=tuple(amphorae), stray_ports=strays, networks=networks)
+    return Observation(world=world, configs=configs)
+
+
+def _is_vip(tree: Tree, port: Port) -> bool:
+    return port.id == tree.root.vip_port_id or port.name == f"vip:{tree.id}"
+
+
+async def _networks(tree: Tree, network: Network) -> dict[str, str]:
+    wanted = {m.subnet_id for pool in tree.pools for m in tree.members(pool.id) if m.subnet_id}
+    found = {}
+    for subnet_id in sorted(wanted):
+        try:
+            found[subnet_id] = (await network.subnet(subnet_id)).network_id
+        except NotFound:
+            continue
+    return found
+
+
+async def _amphora(
+    amphora_id: str,
+    record: Amphora | None,
+    ports: Sequence[Port],
+    named: Mapping[str, Port],
+    drivers: Drivers,
+) -> AmphoraSeen:
+    instance = await drivers.compute.observe(amphora_id)
+    management = named.get(port_name(amphora_id, MANAGEMENT))
+    prefix = port_name(amphora_id, "")
+    seen = AmphoraSeen(
+        id=amphora_id,
+        record=record,
+        instance=instance,
+        management=management,
+        ports={
+            p.network_id: p for p in ports
+            if p.name.startswith(prefix) and p is not management
+        },
+    )  # fmt: skip
+    if instance is None or not instance.running or management is None:
+        return seen
+    try:
+        status = await drivers.amphorae.status(amphora_id, management.fixed_ips[0].address)
+    except Retryable:
+        return seen
+    revision = status.revision if status.report.healthy else None
+    return replace(seen, reachable=True, revision=revision)
+
+
+def _configs(
+    tree: Tree,
+    amphorae: Sequence[AmphoraSeen],
+    vip: Port | None,
+    render: Renderer,
+    epoch: int,
+) -> dict[str, AmphoraConfig]:
+    """Configurations of the amphorae that have all the ports they need."""
+    if tree.deleted or vip is None:
+        return {}
+    return {
+        a.id: render(tree, a.ports, vip, epoch=epoch)
+        for a in amphorae
+        if a.id in amphora_ids(tree) and tree.root.vip_network_id in a.ports
+    }

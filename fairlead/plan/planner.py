@@ -1,0 +1,195 @@
+"""The planner: what to do next so that the world becomes what the tree says.
+
+PURE. `next_wave` compares a tree with the observed world and gives the next wave: steps that do
+not depend on each other and may run at once. The caller runs them, observes again and asks
+again; an empty wave means the world is as desired and recorded as such. There is no memory
+between calls, so a crash after any step only means asking again. New things are built before
+old ones are torn down. Called by controller/reconciler.py.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from fairlead.domain.observed import Amphora, AmphoraSeen, World
+from fairlead.domain.tree import Tree
+from fairlead.plan import steps
+from fairlead.plan.steps import Step
+
+Wave = tuple[Step, ...]
+_NAMESPACE = uuid.UUID("5f8c2a4e-6d1b-4d0c-9a53-0c1de9f0a1d7")
+
+
+def amphora_id(lb_id: str, slot: int) -> str:
+    """The id of the amphora in a slot; the same for ever, so that it is found again."""
+    return str(uuid.uuid5(_NAMESPACE, f"{lb_id}:{slot}"))
+
+
+def amphora_ids(tree: Tree) -> tuple[str, ...]:
+    """Ids of the amphorae the tree asks for: one for the SINGLE topology, none when deleted."""
+    return () if tree.deleted else (amphora_id(tree.id, 0),)
+
+
+def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
+    """The next steps, or nothing when there is nothing left to do."""
+    if tree.deleted:
+        return _teardown(tree, world)
+    wanted = _wanted_ports(tree, world)
+    kept, surplus = _sorted_out(tree, world)
+    return (
+        tuple(_foundations(tree, world, kept, wanted, now))
+        or tuple(_machines(kept))
+        or tuple(_cards(kept, wanted))
+        or tuple(_configurations(kept))
+        or tuple(_leftovers(world, kept, surplus, wanted))
+        or tuple(_records(tree, world, kept, now))
+        or _settled(tree)
+    )
+
+
+def _sorted_out(tree: Tree, world: World) -> tuple[list[AmphoraSeen], list[AmphoraSeen]]:
+    seen = {a.id: a for a in world.amphorae}
+    kept = [seen.get(i, AmphoraSeen(id=i)) for i in amphora_ids(tree)]
+    keep = {a.id for a in kept}
+    return kept, [a for a in world.amphorae if a.id not in keep]
+
+
+def _wanted_ports(tree: Tree, world: World) -> Mapping[str, tuple[str, ...]]:
+    """Subnets by network that an amphora needs addresses on: the VIP's and the members'."""
+    root = tree.root
+    wanted: dict[str, set[str]] = {}
+    if root.vip_network_id is not None:
+        wanted[root.vip_network_id] = {root.vip_subnet_id} if root.vip_subnet_id else set()
+    for pool in tree.pools:
+        for member in tree.members(pool.id):
+            network = world.networks.get(member.subnet_id or "")
+            if network is not None and member.subnet_id is not None:
+                wanted.setdefault(network, set()).add(member.subnet_id)
+    return {network: tuple(sorted(subnets)) for network, subnets in wanted.items()}
+
+
+def _foundations(
+    tree: Tree,
+    world: World,
+    kept: Iterable[AmphoraSeen],
+    wanted: Mapping[str, tuple[str, ...]],
+    now: datetime,
+) -> Iterable[Step]:
+    """What must exist before a machine can: the VIP, records and ports."""
+    if world.vip_port is None:
+        yield steps.RestoreVip()
+    for slot, seen in enumerate(kept):
+        if seen.record is None:
+            fresh = Amphora(
+                id=seen.id, loadbalancer_id=tree.id, slot=slot, role="STANDALONE",
+                status="BOOTING", created_at=now,
+            )  # fmt: skip
+            yield steps.RecordAmphora(amphora_id=seen.id, record=fresh)
+        if seen.management is None:
+            yield steps.EnsureManagementPort(amphora_id=seen.id)
+        for network, subnets in wanted.items():
+            port = seen.ports.get(network)
+            if port is None or not set(subnets) <= {ip.subnet_id for ip in port.fixed_ips}:
+                yield steps.EnsurePort(amphora_id=seen.id, network_id=network, subnet_ids=subnets)
+
+
+def _machines(kept: Iterable[AmphoraSeen]) -> Iterable[Step]:
+    for seen in kept:
+        if seen.instance is None or not seen.instance.running:
+            yield steps.Boot(amphora_id=seen.id)
+
+
+def _cards(kept: Iterable[AmphoraSeen], wanted: Mapping[str, tuple[str, ...]]) -> Iterable[Step]:
+    """Cards are plugged while the agent starts."""
+    for seen in kept:
+        plugged = seen.instance.macs if seen.instance else frozenset()
+        for network in wanted:
+            if seen.ports[network].mac not in plugged:
+                yield steps.Attach(amphora_id=seen.id, network_id=network)
+        if not seen.reachable:
+            yield steps.AwaitAgent(amphora_id=seen.id)
+
+
+def _configurations(kept: Iterable[AmphoraSeen]) -> Iterable[Step]:
+    for seen in kept:
+        if seen.wanted is not None and seen.revision != seen.wanted:
+            yield steps.Configure(amphora_id=seen.id, revision=seen.wanted)
+
+
+def _leftovers(
+    world: World,
+    kept: Iterable[AmphoraSeen],
+    surplus: Iterable[AmphoraSeen],
+    wanted: Mapping[str, tuple[str, ...]],
+) -> Iterable[Step]:
+    """What is not wanted any more, once nothing uses it: a card before its port."""
+    for seen in kept:
+        needed = {port.mac for network, port in seen.ports.items() if network in wanted}
+        for mac in seen.instance.macs - needed if seen.instance else ():
+            yield steps.Detach(amphora_id=seen.id, mac=mac)
+        for network, port in seen.ports.items():
+            plugged = seen.instance is not None and port.mac in seen.instance.macs
+            if network not in wanted and not plugged:
+                yield steps.ReleasePort(amphora_id=seen.id, port_id=port.id)
+            elif {ip.subnet_id for ip in port.fixed_ips} - set(wanted.get(network, ())):
+                subnets = wanted.get(network, ())
+                if subnets:
+                    yield steps.EnsurePort(
+                        amphora_id=seen.id, network_id=network, subnet_ids=subnets
+                    )
+    for seen in surplus:
+        yield from _dismantled(seen)
+    for port in world.stray_ports:
+        yield steps.ReleasePort(port_id=port.id)
+
+
+def _records(
+    tree: Tree, world: World, kept: Iterable[AmphoraSeen], now: datetime
+) -> Iterable[Step]:
+    """Records say what came to be."""
+    vip = world.vip_port
+    for seen in kept:
+        if seen.record is None:
+            continue
+        front = seen.ports.get(tree.root.vip_network_id or "")
+        management = seen.management
+        current = msgspec.structs.replace(
+            seen.record,
+            status="ALLOCATED",
+            lb_network_ip=management.fixed_ips[0].address if management else None,
+            vrrp_ip=front.fixed_ips[0].address if front and front.fixed_ips else None,
+            vrrp_port_id=front.id if front else None,
+            ha_ip=tree.root.vip_address,
+            ha_port_id=vip.id if vip else None,
+        )
+        if current != seen.record:
+            record = msgspec.structs.replace(current, updated_at=now)
+            yield steps.RecordAmphora(amphora_id=seen.id, record=record)
+
+
+def _settled(tree: Tree) -> Wave:
+    if tree.applied < tree.generation:
+        return (steps.Settle(generation=tree.generation),)
+    return ()
+
+
+def _teardown(tree: Tree, world: World) -> Wave:
+    """Machines first, then what they used, then the tree itself."""
+    going = [step for seen in world.amphorae for step in _dismantled(seen)]
+    if any(seen.instance is not None for seen in world.amphorae):
+        return tuple(going)
+    ports = [*([world.vip_port] if world.vip_port else []), *world.stray_ports]
+    going += [steps.ReleasePort(port_id=port.id) for port in ports]
+    return tuple(going) or (steps.Settle(generation=tree.generation),)
+
+
+def _dismantled(seen: AmphoraSeen) -> Iterable[Step]:
+    if seen.instance is not None:
+        yield steps.Destroy(amphora_id=seen.id)
+        return
+    for port in [*seen.ports.values(), *([seen.management] if seen.management else [])]:
+        yield steps.ReleasePort(amphora_id=seen.id, port_id=port.id)
+    if seen.record is not None:
+        yield steps.ForgetAmphora(amphora_id=seen.id)

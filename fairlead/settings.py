@@ -1,0 +1,136 @@
+"""Every setting of the service, in one frozen tree.
+
+Read once at start from a TOML file (`fairlead.toml` in the state directory, or --config), with
+command line options on top. Unknown names and wrong types are refused by name. Only wiring.py
+and cli.py read this; everything else gets plain arguments.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from fairlead.errors import Refused
+
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The HTTP side."""
+
+    listen: str = "127.0.0.1:9876"
+    """Address and port the API answers on; IPv6 in brackets."""
+
+    auth_strategy: Literal["http_basic", "noauth"] = "http_basic"
+    """Who is let in. `noauth` lets in everybody as an administrator: for tests only."""
+
+    page_limit: Annotated[int, Meta(ge=1)] = 1000
+    """The most objects a list answers at once."""
+
+
+class ControllerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The reconcile loop."""
+
+    runners: Annotated[int, Meta(ge=1)] = 8
+    """How many load balancers are worked on at once."""
+
+    step_seconds: Seconds = 30.0
+    """How long one step may take before it counts as failed and is tried again."""
+
+    retries: Annotated[int, Meta(ge=0)] = 5
+    """Quick tries, with growing pauses, before a generation is given up on (ERROR)."""
+
+    first_pause: Seconds = 0.2
+    """The pause before the first quick retry; each further one doubles, up to 10 seconds."""
+
+    slow_retry: Seconds = 60.0
+    """The pause between tries after giving up; they go on until one works."""
+
+    resync: Seconds = 300.0
+    """How often every load balancer is compared with the world although nothing was asked."""
+
+
+class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Heartbeats of amphorae."""
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 5555
+    """UDP port on the management network where heartbeats arrive."""
+
+    interval: Annotated[float, Meta(gt=0)] = 5.0
+    """Seconds between heartbeats of an amphora; changes are reported at once."""
+
+    silence: Seconds = 16.0
+    """Seconds without a heartbeat after which the amphora itself is asked, then marked ERROR."""
+
+
+class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The local networks. CIDRs are used at the first start only; None picks free ones."""
+
+    management_cidr: str | None = None
+    """Range of the network that only controllers and amphorae use."""
+
+    default_cidrs: tuple[str, ...] | None = None
+    """Ranges of the default network, IPv4 and IPv6, whose addresses this host reaches."""
+
+
+class AmphoraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One amphora."""
+
+    maxconn: Annotated[int, Meta(ge=10)] = 8000
+    """Connections haproxy holds at once; two file descriptors each."""
+
+    memory_bytes: Annotated[int, Meta(ge=32 * 1024 * 1024)] = 512 * 1024 * 1024
+    """Memory limit, where the host has cgroups to enforce it."""
+
+    cpu_share: Annotated[float, Meta(gt=0)] = 2.0
+    """CPU limit in cores, where the host has cgroups to enforce it."""
+
+    pids: Annotated[int, Meta(ge=16)] = 256
+    """Most processes, where the host has cgroups to enforce it."""
+
+
+class FakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The in-memory world of `--drivers fake`."""
+
+    step_seconds: Seconds = 0.0
+    """How long every step of the fake world takes."""
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole tree."""
+
+    state_dir: str = ""
+    """Where everything is kept: database, keys, amphorae, clouds.yaml."""
+
+    drivers: Literal["host", "fake"] = "host"
+    """`host` runs real amphorae on this machine and needs root; `fake` is an in-memory world."""
+
+    api: ApiSettings = ApiSettings()
+    controller: ControllerSettings = ControllerSettings()
+    health: HealthSettings = HealthSettings()
+    network: NetworkSettings = NetworkSettings()
+    amphora: AmphoraSettings = AmphoraSettings()
+    fake: FakeSettings = FakeSettings()
+
+
+def default_state_dir() -> Path:
+    """/var/lib/fairlead for root, ~/.local/state/fairlead for others."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/fairlead")
+    return Path.home() / ".local" / "state" / "fairlead"
+
+
+def load(state_dir: Path, config: Path | None = None) -> Settings:
+    """Settings of the file, or the defaults; `Refused` names what is wrong in it."""
+    path = config or state_dir / "fairlead.toml"
+    if not path.exists():
+        if config is not None:
+            raise Refused(f"Configuration file {config} does not exist.")
+        return Settings(state_dir=str(state_dir))
+    try:
+        read = msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise Refused(f"Configuration file {path}: {error}") from None
+    return msgspec.structs.replace(read, state_dir=read.state_dir or str(state_dir))
