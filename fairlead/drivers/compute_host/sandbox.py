@@ -1,0 +1,213 @@
+"""An amphora's processes: what they see of the host, how they start, how they are found and ended.
+
+The file system inside is an allow-list: programs (/usr), this Python with this package, a few
+files of /etc, private /dev, /proc, /tmp and /run, and the amphora's own directory. No other
+amphora's files, no state directory, no home. /proc/sys is read-only: uid 0 could otherwise
+reach the host through it. Processes are found by a marker in bwrap's arguments, which is safe
+against reused process ids and needs no record that a crash could lose. They belong to no
+controller: `setsid --fork` hands them to init. A shell starts the agent again when it dies, so
+that the agent's death never ends the PID namespace that haproxy lives in.
+Used by the driver only; every function blocks.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import fairlead
+from fairlead.errors import Retryable
+
+HOME = "/var/lib/amphora"
+START_SECONDS = 10.0
+END_SECONDS = 5.0
+_LONGEST_LOG = 4 * 1024 * 1024
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# The process id comes first: "$$" stays the same through every exec.
+_LAUNCH = """\
+echo $$
+while [ "$1" != -- ]; do echo 0 > "$1" || exit 1; shift; done
+shift; exec "$@"
+"""
+# "up" tells the driver that the sandbox stands; then both streams are the console. When nobody
+# listens any more, the controller died meanwhile: SIGPIPE ends the sandbox.
+_SUPERVISE = 'echo up; exec >&2; while :; do "$@"; sleep 0.3; done'
+
+_CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID",
+    "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SYS_CHROOT",
+)  # fmt: skip
+_ETC = (
+    "alternatives", "group", "hosts", "ld.so.cache", "localtime", "nsswitch.conf", "passwd",
+    "protocols", "services", "ssl/certs", "ssl/openssl.cnf",
+)  # fmt: skip
+_READ_ONLY_PROC = ("sys", "fs", "sysrq-trigger")
+
+
+def bwrap(marker: str, own: Path, state_dir: Path, command: Sequence[str]) -> list[str]:
+    """The command line of a sandbox whose `HOME` is the host's directory `own`."""
+    shown = _python_places()
+    covered = any(map(state_dir.is_relative_to, (Path("/usr"), *shown)))
+    hidden = ["--tmpfs", str(state_dir)] if covered else []
+    package = Path(fairlead.__file__).parent
+    return [
+        "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+        "--hostname", "amphora",
+        *_system(),
+        *(word for place in shown for word in ("--ro-bind", str(place), str(place))),
+        *hidden,
+        "--ro-bind", str(package), str(package),
+        "--proc", "/proc",
+        *(w for n in _READ_ONLY_PROC for w in ("--ro-bind-try", f"/proc/{n}", f"/proc/{n}")),
+        "--dev", "/dev", "--tmpfs", "/run", "--symlink", "/run", "/var/run",
+        "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
+        "--bind", str(own), HOME, "--chdir", HOME, "--remount-ro", "/",
+        "--clearenv", "--setenv", "PATH", _PATH, "--setenv", "LANG", "C.UTF-8",
+        "--setenv", "PYTHONPATH", str(package.parent), "--setenv", "PYTHONDONTWRITEBYTECODE", "1",
+        "--setenv", "FAIRLEAD_AMPHORA", marker,
+        "--cap-drop", "ALL", *(w for name in _CAPABILITIES for w in ("--cap-add", f"CAP_{name}")),
+        "--", "/bin/sh", "-c", _SUPERVISE, "supervise", *command,
+    ]  # fmt: skip
+
+
+def start(
+    command: Sequence[str], *, namespace: Path, cgroups: Sequence[Path], pid_file: Path, log: Path
+) -> None:
+    """Start `command` detached, in the namespace and cgroups; return once the sandbox stands.
+
+    The process id is written last: a start that was interrupted counts as none. `Retryable` with
+    bwrap's own words when the sandbox does not stand within `START_SECONDS`.
+    """
+    launch = ["setsid", "--fork", "sh", "-c", _LAUNCH, "launch", *map(str, cgroups), "--"]
+    with _console(log) as console:
+        before = os.fstat(console.fileno()).st_size
+        process = subprocess.Popen(
+            [*launch, "nsenter", f"--net={namespace}", *command],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=console,
+            cwd="/", env={"PATH": _PATH},
+        )  # fmt: skip
+    with process:
+        assert process.stdout is not None  # noqa: S101 - stdout=PIPE makes one
+        words = _first_words(process.stdout.fileno())
+    if words[1:] != ["up"]:
+        said = log.read_bytes()[before:][-500:].decode(errors="replace").strip()
+        raise Retryable(f"The amphora's sandbox did not start: {said or 'no word from it'}")
+    pid_file.write_text(words[0])
+
+
+def _first_words(stream: int) -> list[str]:
+    """What is said until "up", the end of the stream or `START_SECONDS`."""
+    said = b""
+    until = time.monotonic() + START_SECONDS
+    while not said.endswith(b"up\n") and (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select([stream], [], [], left)
+        part = os.read(stream, 64) if ready else b""
+        if not part:
+            break
+        said += part
+    return said.decode().split()
+
+
+def living(pid_file: Path, marker: str) -> int | None:
+    """The process id of the sandbox, or None when it does not run."""
+    try:
+        pid = int(pid_file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if _marked(pid, marker) else None
+
+
+def marked(marker: str) -> list[int]:
+    """Every process of the sandbox that the host sees as such, from before its start to its end."""
+    return [pid for pid in _all_pids() if _marked(pid, marker)]
+
+
+def end(marker: str, inodes: frozenset[int]) -> None:
+    """Kill the sandbox and whatever runs in its network namespaces; return when all is dead.
+
+    `Retryable` after `END_SECONDS`.
+    """
+    own = os.stat("/proc/thread-self/ns/net").st_ino
+
+    def doomed(pid: int) -> bool:
+        found = _network(pid)
+        return _marked(pid, marker) or (found != own and found in inodes)
+
+    until = time.monotonic() + END_SECONDS
+    while _kill(doomed):
+        if time.monotonic() > until:
+            raise Retryable("The amphora's processes do not end.")
+        time.sleep(0.005)
+
+
+def _kill(doomed: Callable[[int], bool]) -> bool:
+    """Signal every doomed process; whether there was one."""
+    found = False
+    for pid in _all_pids():
+        if not doomed(pid):
+            continue
+        found = True
+        try:
+            handle = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if doomed(pid):  # the id may have changed hands before the handle was taken
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        finally:
+            os.close(handle)
+    return found
+
+
+def _all_pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def _marked(pid: int, marker: str) -> bool:
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return marker.encode() in arguments
+
+
+def _network(pid: int) -> int | None:
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # gone, a zombie, or a process that root itself may not look into
+
+
+def _console(log: Path) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    if log.exists() and log.stat().st_size > _LONGEST_LOG:
+        flags |= os.O_TRUNC
+    return os.fdopen(os.open(log, flags, 0o600), "ab")
+
+
+def _system() -> list[str]:
+    """The host's programs and libraries, and the files of /etc that hold no secret."""
+    words = ["--ro-bind", "/usr", "/usr"]
+    for place in (Path("/bin"), Path("/sbin"), *sorted(Path("/").glob("lib*"))):
+        if place.is_symlink():
+            words += ["--symlink", os.readlink(place), str(place)]
+        elif place.is_dir():
+            words += ["--ro-bind", str(place), str(place)]
+    for name in _ETC:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return words
+
+
+def _python_places() -> list[Path]:
+    """Where this Python and its packages live, without what /usr already shows."""
+    real = Path(sys.executable).resolve().parent.parent
+    places = {Path(sys.prefix), Path(sys.base_prefix), Path(sys.base_prefix).resolve(), real}
+    return sorted(place for place in places if not place.is_relative_to("/usr"))
