@@ -3,8 +3,10 @@
 Invariants: nothing is forwarded from or to the management bridge, and its amphorae reach the
 host by its gateway address alone; nothing passes between users' own bridges and the host, which
 would otherwise take packets for any of its addresses from any bridge. What leaves the default
-network for elsewhere bears the host's address, so that routed members can answer. The table is
-replaced in one transaction. Called by the driver at start and at removal.
+network for elsewhere bears the host's address, so that routed members can answer. Where the kernel
+shows bridged packets to these hooks (br_netfilter), they come in and go out by the same bridge: no
+rule here may match that, and users' networks, whose addresses may be equal, are not tracked.
+The table is replaced in one transaction. Called by the driver at start and at removal.
 """
 
 import asyncio
@@ -34,6 +36,10 @@ def _table(
     )
     return f"""{_without(instance)}
 table inet fairlead_{instance} {{
+  chain prerouting {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname {ours} iifname != {{ "{default}", "{management}" }} notrack
+  }}
   chain input {{
     type filter hook input priority filter - 10; policy accept;
     iifname "{default}" accept
@@ -42,8 +48,12 @@ table inet fairlead_{instance} {{
   }}
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
-    iifname {ours} iifname != "{default}" drop
-    oifname {ours} oifname != "{default}" drop
+    iifname != "{management}" oifname "{management}" drop
+    iifname "{management}" oifname != "{management}" drop
+    iifname {ours} iifname != "{default}" oifname != {ours} drop
+    iifname {ours} iifname != "{default}" oifname "{default}" drop
+    iifname "{default}" oifname {ours} oifname != "{default}" drop
+    oifname {ours} oifname != "{default}" iifname != {ours} drop
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat - 10; policy accept;
