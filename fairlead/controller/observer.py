@@ -5,7 +5,7 @@ an amphora's, "vip:{lb_id}" (or the user's own port) is the VIP's. Called by rec
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
 from fairlead.domain.tree import Tree
 from fairlead.errors import NotFound, Retryable
-from fairlead.plan.planner import amphora_ids
+from fairlead.plan.planner import amphora_ids, wanted_ports
 from fairlead.ports import Amphorae, Compute, Network, Store
 from fairlead.wire.amphora import AmphoraConfig
 
@@ -66,7 +66,8 @@ async def observe(tree: Tree, drivers: Drivers, render: Renderer, epoch: int) ->
     amphorae = await asyncio.gather(
         *(_amphora(i, known.get(i), ports, named, drivers) for i in ids)
     )
-    configs = _configs(tree, amphorae, vip, render, epoch)
+    wanted = wanted_ports(tree, networks)
+    configs = _configs(tree, amphorae, vip, wanted, render, epoch)
     amphorae = [
         replace(a, wanted=configs[a.id].revision if a.id in configs else None) for a in amphorae
     ]
@@ -125,14 +126,15 @@ def _configs(
     tree: Tree,
     amphorae: Sequence[AmphoraSeen],
     vip: Port | None,
+    wanted: Collection[str],
     render: Renderer,
     epoch: int,
 ) -> dict[str, AmphoraConfig]:
-    """Configurations of the amphorae that have all the ports they need."""
+    """Configurations of the amphorae that have all the ports they need, and for no others."""
     if tree.deleted or vip is None:
         return {}
     return {
-        a.id: render(tree, a.ports, vip, epoch=epoch)
+        a.id: render(tree, {n: a.ports[n] for n in wanted}, vip, epoch=epoch)
         for a in amphorae
-        if a.id in amphora_ids(tree) and tree.root.vip_network_id in a.ports
+        if a.id in amphora_ids(tree) and a.ports.keys() >= set(wanted)
     }

@@ -32,11 +32,28 @@ def amphora_ids(tree: Tree) -> tuple[str, ...]:
     return () if tree.deleted else (amphora_id(tree.id, 0),)
 
 
+def wanted_ports(tree: Tree, networks: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
+    """Subnets by network that an amphora needs addresses on: the VIP's and the members'.
+
+    `networks` are the networks of subnets; a subnet missing there does not exist any more.
+    """
+    root = tree.root
+    wanted: dict[str, set[str]] = {}
+    if root.vip_network_id is not None:
+        wanted[root.vip_network_id] = {root.vip_subnet_id} if root.vip_subnet_id else set()
+    for pool in tree.pools:
+        for member in tree.members(pool.id):
+            network = networks.get(member.subnet_id or "")
+            if network is not None and member.subnet_id is not None:
+                wanted.setdefault(network, set()).add(member.subnet_id)
+    return {network: tuple(sorted(subnets)) for network, subnets in wanted.items()}
+
+
 def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
     """The next steps, or nothing when there is nothing left to do."""
     if tree.deleted:
         return _teardown(tree, world)
-    wanted = _wanted_ports(tree, world)
+    wanted = wanted_ports(tree, world.networks)
     kept, surplus = _sorted_out(tree, world)
     return (
         tuple(_foundations(tree, world, kept, wanted, now))
@@ -54,20 +71,6 @@ def _sorted_out(tree: Tree, world: World) -> tuple[list[AmphoraSeen], list[Ampho
     kept = [seen.get(i, AmphoraSeen(id=i)) for i in amphora_ids(tree)]
     keep = {a.id for a in kept}
     return kept, [a for a in world.amphorae if a.id not in keep]
-
-
-def _wanted_ports(tree: Tree, world: World) -> Mapping[str, tuple[str, ...]]:
-    """Subnets by network that an amphora needs addresses on: the VIP's and the members'."""
-    root = tree.root
-    wanted: dict[str, set[str]] = {}
-    if root.vip_network_id is not None:
-        wanted[root.vip_network_id] = {root.vip_subnet_id} if root.vip_subnet_id else set()
-    for pool in tree.pools:
-        for member in tree.members(pool.id):
-            network = world.networks.get(member.subnet_id or "")
-            if network is not None and member.subnet_id is not None:
-                wanted.setdefault(network, set()).add(member.subnet_id)
-    return {network: tuple(sorted(subnets)) for network, subnets in wanted.items()}
 
 
 def _foundations(

@@ -1,0 +1,177 @@
+"""The planner: playbooks for the usual stories, and convergence from anywhere."""
+
+import uuid
+from datetime import timedelta
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from msgspec.structs import replace
+
+from fairlead.domain import edits
+from fairlead.domain.model import LoadBalancer
+from fairlead.domain.observed import Amphora, AmphoraSeen, Instance, World
+from fairlead.domain.tree import Tree
+from fairlead.plan.planner import amphora_id, next_wave
+from tests.plan.simulation import NOW, apply, observed, port
+
+LB = "00000000-0000-0000-0000-00000000000a"
+NET, SUBNET = "vip-net", "vip-subnet"
+AMPHORA = amphora_id(LB, 0)
+MEMBER_SUBNETS = {"subnet-1": "net-1", "subnet-2": "net-2", "subnet-3": NET}
+
+
+def root() -> LoadBalancer:
+    return LoadBalancer(
+        id=LB, created_at=NOW, project_id="p", vip_network_id=NET, vip_subnet_id=SUBNET,
+        vip_address="10.0.0.9",
+    )  # fmt: skip
+
+
+def with_members(tree: Tree, *subnets: str | None) -> Tree:
+    pool = {"loadbalancer_id": LB, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    tree = edits.add("pool", pool, new_id="pool", now=NOW)(tree)
+    for number, subnet in enumerate(subnets):
+        values = {
+            "pool_id": "pool", "address": f"10.1.0.{number + 1}", "protocol_port": 80,
+            "subnet_id": subnet,
+        }  # fmt: skip
+        tree = edits.add("member", values, new_id=f"m{number}", now=NOW)(tree)
+    return tree
+
+
+def run(tree: Tree, world: World, waves: int = 30) -> tuple[Tree, World, list[str]]:
+    """Take waves until the planner is content; the transcript of steps, a line a wave."""
+    transcript = []
+    for _ in range(waves):
+        wave = next_wave(tree, observed(tree, world), NOW)
+        if not wave:
+            return tree, world, transcript
+        transcript.append(" ".join(sorted(type(step).__name__ for step in wave)))
+        for step in wave:
+            tree, world = apply(step, tree, world)
+        if tree.deleted and tree.applied == tree.generation:
+            return tree, world, transcript
+    pytest.fail(f"does not converge: {transcript}")
+
+
+def test_a_new_load_balancer_is_built_in_six_waves() -> None:
+    world = World(vip_port=port("vip", NET, (SUBNET,)))
+    tree, world, transcript = run(Tree(root=root()), world)
+    assert transcript == [
+        "EnsureManagementPort EnsurePort RecordAmphora",
+        "Boot",
+        "Attach AwaitAgent",
+        "Configure",
+        "RecordAmphora",
+        "Settle",
+    ]
+    assert tree.applied == tree.generation
+
+
+def test_a_changed_tree_is_one_configuration() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, transcript = run(with_members(tree, None), world)
+    assert transcript == ["Configure", "Settle"]
+
+
+def test_a_member_on_another_subnet_brings_a_card_and_takes_it_along() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    world = replace(world, networks=MEMBER_SUBNETS)
+    tree, world, transcript = run(with_members(tree, "subnet-1"), world)
+    assert transcript == ["EnsurePort", "Attach", "Configure", "Settle"]
+    tree, world, transcript = run(edits.remove("member", "m0")(tree), world)
+    assert transcript == ["Configure", "Detach", "ReleasePort", "Settle"]
+
+
+def test_deletion_takes_the_machine_first_then_what_it_used() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, transcript = run(edits.remove("loadbalancer", LB)(tree), world)
+    assert transcript == [
+        "Destroy",
+        "ForgetAmphora ReleasePort ReleasePort ReleasePort",
+        "Settle",
+    ]
+    assert world == World()
+
+
+def test_a_machine_that_died_is_booted_and_configured_again() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    dead = replace(world.amphorae[0].instance, running=False)
+    world = replace(
+        world,
+        amphorae=(replace(world.amphorae[0], instance=dead, reachable=False, revision=None),),
+    )
+    _, _, transcript = run(tree, world)
+    assert transcript == ["Boot", "AwaitAgent", "Configure"]
+
+
+def some_port(network: str, name: str) -> st.SearchStrategy:
+    possible = [s for s, n in {**MEMBER_SUBNETS, SUBNET: NET}.items() if n == network] or ["x"]
+    return st.lists(st.sampled_from(possible), unique=True, max_size=3).map(
+        lambda subnets: port(f"{name}-{network}", network, tuple(sorted(subnets)))
+    )
+
+
+@st.composite
+def amphorae(draw: st.DrawFn, name: str) -> AmphoraSeen:
+    networks = draw(st.lists(st.sampled_from([NET, "net-1", "net-2", "net-x"]), unique=True))
+    ports = {n: draw(some_port(n, name)) for n in networks}
+    record = Amphora(
+        id=name, loadbalancer_id=LB, slot=0, role="STANDALONE",
+        status=draw(st.sampled_from(["BOOTING", "ALLOCATED", "ERROR"])), created_at=NOW,
+    )  # fmt: skip
+    macs = draw(st.sets(st.sampled_from(["mac-odd", *(p.mac for p in ports.values())])))
+    instance = Instance(amphora_id=name, running=draw(st.booleans()), macs=frozenset(macs))
+    return AmphoraSeen(
+        id=name,
+        record=draw(st.sampled_from([None, record])),
+        instance=draw(st.sampled_from([None, instance])),
+        management=draw(st.sampled_from([None, port(f"{name}-mgmt", "mgmt", ("mgmt",))])),
+        ports=ports,
+        reachable=draw(st.booleans()),
+        revision=draw(st.sampled_from([None, "something else"])),
+    )
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    names = draw(st.lists(st.sampled_from([AMPHORA, str(uuid.UUID(int=7))]), unique=True))
+    return World(
+        vip_port=draw(st.sampled_from([None, port("vip", NET, (SUBNET,))])),
+        amphorae=tuple(draw(amphorae(n)) for n in names),
+        stray_ports=tuple(draw(st.lists(st.sampled_from([port("s", "n", ("x",))]), max_size=1))),
+        networks=draw(st.sampled_from([MEMBER_SUBNETS, {"subnet-1": "net-1"}, {}])),
+    )
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> Tree:
+    subnets = draw(st.lists(st.sampled_from([None, *MEMBER_SUBNETS]), max_size=4))
+    tree = with_members(Tree(root=root()), *subnets)
+    if draw(st.booleans()):
+        tree = replace(tree, applied=draw(st.integers(0, tree.generation)))
+    return edits.remove("loadbalancer", LB, cascade=True)(tree) if draw(st.booleans()) else tree
+
+
+@settings(max_examples=300, deadline=timedelta(seconds=2))
+@given(tree=trees(), world=worlds(), data=st.data())
+def test_from_any_world_and_with_a_crash_after_any_step_it_converges(
+    tree: Tree, world: World, data: st.DataObject
+) -> None:
+    for _ in range(data.draw(st.integers(0, 3), label="crashes")):
+        wave = next_wave(tree, observed(tree, world), NOW)
+        done = data.draw(st.integers(0, len(wave)), label="steps before the crash")
+        for step in data.draw(st.permutations(wave))[:done]:
+            tree, world = apply(step, tree, world)
+        if tree.deleted and tree.applied == tree.generation:
+            return
+    tree, world, _ = run(tree, world)
+    world = observed(tree, world)
+    assert tree.applied == tree.generation
+    if tree.deleted:
+        assert world == World(networks=world.networks), "nothing is left behind"
+    else:
+        assert next_wave(tree, observed(tree, world), NOW) == ()
+        assert [a.id for a in world.amphorae] == [AMPHORA]
+        assert not world.stray_ports
