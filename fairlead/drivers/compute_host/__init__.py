@@ -107,7 +107,7 @@ class ComputeHost:
 
     async def all_ids(self) -> frozenset[str]:
         """See the port."""
-        return await asyncio.to_thread(self._all_ids)
+        return await _translated(self._all_ids)
 
     def _create(self, spec: AmphoraSpec) -> None:
         amphora_id = spec.boot.amphora_id
@@ -122,6 +122,7 @@ class ComputeHost:
         with cards.opened(cards.NAMES / name) as namespace:
             cards.plug_management(namespace, outer, spec.management)
         if pid is None:
+            sandbox.compile_agent()
             sandbox.start(
                 sandbox.bwrap(
                     self._marker(amphora_id), home / "own", self._state_dir, self._agent_command
@@ -190,23 +191,28 @@ class ComputeHost:
         return f"{self._instance}/{amphora_id}"
 
     async def _off_loop(self, amphora_id: str, work: Callable[[], T]) -> T:
-        """Run blocking work on a thread, one per amphora, with errors in the port's words."""
+        """Run blocking work for one amphora on a thread, after what runs for it already."""
         if not _UUID.fullmatch(amphora_id):
             raise Refused(f"The amphora id {amphora_id} is not a lower-case UUID with dashes.")
-        _require_tools()
         lock = self._locks[int(amphora_id[:8], 16) % len(self._locks)]
 
         def locked() -> T:
+            _require_tools()
             with lock:
                 return work()
 
-        try:
-            return await asyncio.to_thread(locked)
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.decode(errors="replace").strip()
-            raise Retryable(f"{' '.join(error.cmd)}: {said}") from error
-        except (NetlinkError, OSError, subprocess.TimeoutExpired) as error:
-            raise Retryable(f"Amphora {amphora_id} on this host: {error}") from error
+        return await _translated(locked)
+
+
+async def _translated(work: Callable[[], T]) -> T:
+    """Run blocking work on a thread, with its errors in the port's words."""
+    try:
+        return await asyncio.to_thread(work)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip()
+        raise Retryable(f"{' '.join(error.cmd)}: {said}") from error
+    except (NetlinkError, OSError, subprocess.TimeoutExpired) as error:
+        raise Retryable(f"Amphorae on this host: {error}") from error
 
 
 def _require_tools() -> None:

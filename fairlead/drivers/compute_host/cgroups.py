@@ -56,13 +56,11 @@ class Cgroups:
 
     def ids(self) -> frozenset[str]:
         """Amphora ids that have a cgroup."""
-        return frozenset(
-            group.name
-            for root in self._all()
-            if (root / self._branch).is_dir()
-            for group in (root / self._branch).iterdir()
-            if group.is_dir()
-        )
+        found: set[str] = set()
+        for root in self._all():
+            with contextlib.suppress(FileNotFoundError):  # it goes with its last amphora
+                found |= {group.name for group in (root / self._branch).iterdir() if group.is_dir()}
+        return frozenset(found)
 
     def remove(self, amphora_id: str) -> None:
         """Remove the cgroups once their processes are gone, and parents left empty."""

@@ -10,6 +10,8 @@ that the agent's death never ends the PID namespace that haproxy lives in.
 Used by the driver only; every function blocks.
 """
 
+import compileall
+import functools
 import os
 import select
 import signal
@@ -74,6 +76,15 @@ def bwrap(marker: str, own: Path, state_dir: Path, command: Sequence[str]) -> li
         "--cap-drop", "ALL", *(w for name in _CAPABILITIES for w in ("--cap-add", f"CAP_{name}")),
         "--", "/bin/sh", "-c", _SUPERVISE, "supervise", *command,
     ]  # fmt: skip
+
+
+@functools.cache
+def compile_agent() -> None:
+    """Leave compiled code beside the agent's sources, once: each amphora would do it at each start.
+
+    Inside they are read-only. Where they are so outside too, starts take 0.1 s longer.
+    """
+    compileall.compile_dir(Path(fairlead.__file__).parent / "agent", quiet=2)
 
 
 def start(
