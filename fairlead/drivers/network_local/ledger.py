@@ -12,7 +12,13 @@ from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Row, delete, event, insert, or_, select, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import (
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from fairlead.domain.observed import FixedIp, NetworkInfo, Port, Subnet
@@ -25,7 +31,7 @@ from fairlead.drivers.network_local.tables import (
     ports,
     subnets,
 )
-from fairlead.errors import Retryable
+from fairlead.errors import Permanent, Retryable
 
 
 class Segment(Struct, frozen=True, kw_only=True):
@@ -217,8 +223,12 @@ class Ledger:
         try:
             async with self._engine.begin() as connection:
                 yield connection
-        except (OperationalError, InterfaceError) as error:
+        except IntegrityError:
+            raise
+        except (OperationalError, InterfaceError, TimeoutError) as error:
             raise Retryable("The database of the local networks does not answer.") from error
+        except DBAPIError as error:
+            raise Permanent("The database of the local networks is damaged.") from error
 
     def _port(self, rows: Sequence[Row[Any]]) -> Port:
         first = rows[0]
