@@ -1,0 +1,1 @@
+"""One file per step; a new one gets the next number and `store.migrate.NEWEST`."""

@@ -1,0 +1,189 @@
+"""What is known beside the desired trees: amphorae, observations, statistics, events, epochs.
+
+Invariant: rows are made only below what exists. What hangs below an object or a load balancer
+that is gone is dropped silently (a heartbeat may well be late), except an amphora's record,
+which its caller must know about. Called by sql.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from fairlead.domain.events import Event
+from fairlead.domain.model import KINDS
+from fairlead.domain.observed import Amphora
+from fairlead.errors import NotFound
+from fairlead.store.database import Database
+from fairlead.store.documents import decoder
+from fairlead.store.schema import (
+    amphorae,
+    counters,
+    events,
+    observations,
+    resources,
+    statistics,
+    trees,
+)
+from fairlead.wire.heartbeat import Counters
+
+KEPT_EVENTS = 500
+_COUNTED = Counters.__struct_fields__
+
+
+async def put_amphora(database: Database, amphora: Amphora) -> None:
+    """Create or replace the record; `NotFound` when its load balancer is gone."""
+    row = {
+        "id": amphora.id, "lb_id": amphora.loadbalancer_id, "slot": amphora.slot, "doc": amphora,
+    }  # fmt: skip
+    async with database.writing() as connection:
+        try:
+            await connection.execute(database.upsert(amphorae), row)
+        except sa.exc.IntegrityError as error:
+            raise NotFound(KINDS["loadbalancer"].word, amphora.loadbalancer_id) from error
+
+
+async def drop_amphora(connection: AsyncConnection, amphora_id: str) -> None:
+    """Remove the record; its statistics go with it."""
+    await connection.execute(sa.delete(amphorae).where(amphorae.c.id == amphora_id))
+
+
+async def read_amphorae(connection: AsyncConnection, lb_id: str | None) -> Sequence[Amphora]:
+    """Records of one load balancer or of all, by slot."""
+    query = sa.select(amphorae.c.doc).order_by(amphorae.c.lb_id, amphorae.c.slot, amphorae.c.id)
+    if lb_id is not None:
+        query = query.where(amphorae.c.lb_id == lb_id)
+    return [decoder(Amphora).decode(doc) for doc in await connection.scalars(query)]
+
+
+async def observe(database: Database, lb_id: str, statuses: Mapping[str, str]) -> None:
+    """Set operating statuses by object id."""
+    existing = sa.select(
+        resources.c.id, sa.bindparam("status", type_=sa.String).label("operating_status")
+    ).where(resources.c.id == sa.bindparam("of"), resources.c.lb_id == lb_id)
+    rows = [{"of": object_id, "status": status} for object_id, status in statuses.items()]
+    await _put_below(database, observations, existing, rows)
+
+
+async def count(
+    database: Database, lb_id: str, amphora_id: str, totals: Mapping[str, Counters]
+) -> None:
+    """Set an amphora's running totals by listener id."""
+    existing = (
+        sa.select(
+            amphorae.c.id.label("amphora_id"),
+            resources.c.id.label("listener_id"),
+            *(sa.bindparam(name, type_=sa.BigInteger).label(name) for name in _COUNTED),
+        )
+        .join_from(amphorae, resources, resources.c.lb_id == amphorae.c.lb_id)
+        .where(amphorae.c.id == amphora_id, amphorae.c.lb_id == lb_id)
+        .where(resources.c.id == sa.bindparam("of"))
+    )
+    rows = [{"of": one, **msgspec.structs.asdict(total)} for one, total in totals.items()]
+    await _put_below(database, statistics, existing, rows)
+
+
+async def _put_below(
+    database: Database, table: sa.Table, source: sa.Select[Any], rows: list[dict[str, Any]]
+) -> None:
+    if rows:
+        async with database.writing() as connection:
+            await connection.execute(database.upsert_from(table, source), rows)
+
+
+async def read_statistics(connection: AsyncConnection, lb_id: str) -> Mapping[str, Counters]:
+    """Totals by listener id over all amphorae."""
+    sums = [sa.func.sum(statistics.c[name]).label(name) for name in _COUNTED]
+    rows = await connection.execute(
+        sa.select(statistics.c.listener_id, *sums)
+        .join(amphorae, amphorae.c.id == statistics.c.amphora_id)
+        .where(amphorae.c.lb_id == lb_id)
+        .group_by(statistics.c.listener_id)
+    )
+    return {
+        row.listener_id: Counters(**{name: int(getattr(row, name)) for name in _COUNTED})
+        for row in rows
+    }
+
+
+class EventLog:
+    """Events per load balancer; of each the newest `KEPT_EVENTS` stay.
+
+    Older ones are cut only after every `_CUT_EVERY` new ones, counted in memory, so that an
+    event costs one insert. After a restart counting begins anew: the bound may then be passed
+    by less than `_CUT_EVERY` until the next cut.
+    """
+
+    _CUT_EVERY = 100
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._since_cut: dict[str, int] = {}
+
+    async def record(self, found: Sequence[Event]) -> None:
+        """Append."""
+        if not found:
+            return
+        columns = [c for c in events.c if c.name not in ("seq", "lb_id")]
+        values = [sa.bindparam(f"new_{c.name}", type_=c.type).label(c.name) for c in columns]
+        source = sa.select(trees.c.lb_id, *values).where(trees.c.lb_id == sa.bindparam("of"))
+        statement = sa.insert(events).from_select([c.name for c in source.selected_columns], source)
+        rows = [
+            {"of": e.loadbalancer_id, **{f"new_{c.name}": getattr(e, c.name) for c in columns}}
+            for e in found
+        ]
+        async with self._database.writing() as connection:
+            await connection.execute(statement, rows)
+            for lb_id in self._full(found):
+                await connection.execute(_beyond(lb_id))
+
+    def _full(self, found: Sequence[Event]) -> list[str]:
+        """Load balancers whose events are to be cut now."""
+        for event in found:
+            lb_id = event.loadbalancer_id
+            self._since_cut[lb_id] = self._since_cut.get(lb_id, 0) + 1
+        full = [i for i, n in self._since_cut.items() if n >= self._CUT_EVERY]
+        for lb_id in full:
+            del self._since_cut[lb_id]
+        return full
+
+    def forget(self, lb_id: str) -> None:
+        """Stop counting for a load balancer that is gone."""
+        self._since_cut.pop(lb_id, None)
+
+
+def _beyond(lb_id: str) -> sa.Delete:
+    """Removes all but the newest events."""
+    last = (
+        sa.select(events.c.seq)
+        .where(events.c.lb_id == lb_id)
+        .order_by(events.c.seq.desc())
+        .offset(KEPT_EVENTS)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return sa.delete(events).where(events.c.lb_id == lb_id, events.c.seq <= last)
+
+
+async def read_events(connection: AsyncConnection, lb_id: str, limit: int) -> Sequence[Event]:
+    """The newest first."""
+    columns = [c for c in events.c if c.name not in ("seq", "lb_id")]
+    rows = await connection.execute(
+        sa.select(*columns)
+        .where(events.c.lb_id == lb_id)
+        .order_by(events.c.seq.desc())
+        .limit(limit)
+    )
+    return [Event(loadbalancer_id=lb_id, **row) for row in rows.mappings()]
+
+
+async def next_epoch(database: Database) -> int:
+    """Count up, atomically over all processes."""
+    first = database.insert(counters).values(name="epoch", value=1)
+    statement = first.on_conflict_do_update(
+        index_elements=["name"], set_={"value": counters.c.value + 1}
+    ).returning(counters.c.value)
+    async with database.writing() as connection:
+        return int((await connection.execute(statement)).scalar_one())

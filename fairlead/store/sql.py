@@ -1,0 +1,141 @@
+"""The `Store` port on an SQL database.
+
+Who calls: the API (edits, lists) and the controller (everything else), made by the wiring.
+Invariants: edits of one load balancer take turns inside this process, which only saves work;
+what makes them correct, also between processes, is the compare-and-set of trees.save.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from weakref import WeakValueDictionary
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from fairlead.domain.edits import Edit
+from fairlead.domain.events import Event
+from fairlead.domain.observed import Amphora
+from fairlead.domain.query import Query
+from fairlead.domain.tree import Tree
+from fairlead.domain.views import Entry
+from fairlead.errors import Stale
+from fairlead.store import listing, records, trees
+from fairlead.store.database import Database
+from fairlead.store.migrate import migrate
+from fairlead.wire.heartbeat import Counters
+
+_EDIT_ATTEMPTS = 100
+
+
+class SqlStore:
+    """Everything remembered in the database at `url` (sqlite+aiosqlite or postgresql+psycopg)."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url)
+        self._events = records.EventLog(self._database)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine, for counting statements."""
+        return self._database.engine
+
+    async def start(self) -> None:
+        """Bring the tables to the newest form; needed before any other call."""
+        await migrate(self._database)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._database.close()
+
+    async def edit(self, lb_id: str, edit: Edit) -> Tree:
+        """As the port; `Stale` when a hundred attempts met other changes."""
+        async with self._turns.setdefault(lb_id, asyncio.Lock()):
+            for _ in range(_EDIT_ATTEMPTS):
+                before = await self.tree(lb_id)
+                after = edit(before)
+                if after is before or await trees.save(self._database, before, after):
+                    return after
+        raise Stale(f"Load Balancer {lb_id} is being changed from too many places at once.")
+
+    async def create(self, tree: Tree) -> Tree:
+        """As the port."""
+        async with self._database.writing() as connection:
+            await trees.insert(connection, tree)
+        return tree
+
+    async def tree(self, lb_id: str) -> Tree:
+        """As the port."""
+        async with self._database.reading() as connection:
+            return await trees.load(connection, lb_id)
+
+    async def owner(self, kind: str, object_id: str) -> str:
+        """As the port; objects that were asked to go are found until that is settled."""
+        async with self._database.reading() as connection:
+            return await trees.owner(connection, kind, object_id)
+
+    async def list(self, query: Query) -> Sequence[Entry]:
+        """As the port; see fields.py for what can be filtered and sorted by."""
+        async with self._database.reading(snapshot=True) as connection:
+            return await listing.page(connection, query)
+
+    async def unsettled(self) -> Sequence[str]:
+        """As the port."""
+        async with self._database.reading() as connection:
+            return await trees.ids(connection, unsettled=True)
+
+    async def all_ids(self) -> Sequence[str]:
+        """As the port."""
+        async with self._database.reading() as connection:
+            return await trees.ids(connection)
+
+    async def settle(self, lb_id: str, generation: int, epoch: int) -> None:
+        """As the port; harmless when nothing is left."""
+        async with self._database.writing() as connection:
+            gone = await trees.settle(connection, lb_id, generation, epoch)
+        if gone:
+            self._events.forget(lb_id)
+
+    async def give_up(self, lb_id: str, generation: int, epoch: int) -> None:
+        """As the port."""
+        async with self._database.writing() as connection:
+            await trees.give_up(connection, lb_id, generation, epoch)
+
+    async def put_amphora(self, amphora: Amphora) -> None:
+        """As the port; `NotFound` when its load balancer is gone."""
+        await records.put_amphora(self._database, amphora)
+
+    async def drop_amphora(self, amphora_id: str) -> None:
+        """As the port."""
+        async with self._database.writing() as connection:
+            await records.drop_amphora(connection, amphora_id)
+
+    async def amphorae(self, lb_id: str | None = None) -> Sequence[Amphora]:
+        """As the port."""
+        async with self._database.reading() as connection:
+            return await records.read_amphorae(connection, lb_id)
+
+    async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
+        """As the port; ids that the load balancer does not have are passed over."""
+        await records.observe(self._database, lb_id, statuses)
+
+    async def count(self, lb_id: str, amphora_id: str, counters: Mapping[str, Counters]) -> None:
+        """As the port; an unknown amphora or listener is passed over."""
+        await records.count(self._database, lb_id, amphora_id, counters)
+
+    async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
+        """As the port."""
+        async with self._database.reading() as connection:
+            return await records.read_statistics(connection, lb_id)
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """As the port; events of a load balancer that is gone are passed over."""
+        await self._events.record(events)
+
+    async def events(self, lb_id: str, *, limit: int = 100) -> Sequence[Event]:
+        """As the port."""
+        async with self._database.reading() as connection:
+            return await records.read_events(connection, lb_id, limit)
+
+    async def next_epoch(self) -> int:
+        """As the port."""
+        return await records.next_epoch(self._database)
