@@ -1,0 +1,180 @@
+"""Putting a configuration in force, and keeping it there.
+
+Invariants: one change at a time; an epoch below the highest seen is fenced; a failed change
+leaves the last good configuration running and on disk; while it is unknown what haproxy runs
+(a change was begun and not finished) no revision is claimed and the next change reloads. What is
+new on the cards is added before haproxy changes and what is old is removed after, so that a
+refused change has nothing to undo and an accepted one drops nothing. Called by server and main.
+"""
+
+import asyncio
+
+from fairlead.agent import cards, log
+from fairlead.agent.haproxy import Haproxy, StillRuns
+from fairlead.agent.home import Home
+from fairlead.agent.interfaces import cards as find_cards
+from fairlead.agent.observer import Observer
+from fairlead.errors import Fenced, Permanent, Retryable
+from fairlead.wire.amphora import AmphoraConfig, Applied, Interface
+
+_WATCH_SECONDS = 1.0
+_LONGEST_PAUSE = 10.0
+
+
+class Applier:
+    """The desired configuration and what is known of the running one."""
+
+    def __init__(self, home: Home, haproxy: Haproxy, observer: Observer) -> None:
+        self._home = home
+        self._haproxy = haproxy
+        self._observer = observer
+        self._good = home.good()
+        self._certain = home.certain() and self._installed()
+        self._lock = asyncio.Lock()
+        self.applied = asyncio.Event()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a change is under way, so that what haproxy shows means little."""
+        return self._lock.locked()
+
+    def must_run(self) -> bool:
+        """Whether the last good configuration has a listener."""
+        return self._good is not None and self._good.haproxy_cfg != ""
+
+    def revision(self) -> str | None:
+        """What is in force; None while that is unknown or haproxy is down."""
+        if self._good is None or not self._certain:
+            return None
+        if self.must_run() and self._haproxy.pid() is None:
+            return None
+        return self._good.revision
+
+    async def apply(self, config: AmphoraConfig) -> Applied:
+        """Put `config` in force.
+
+        `Fenced`; `Permanent` with haproxy's words when the check fails; `Retryable` with what
+        went wrong otherwise.
+        """
+        async with self._lock:
+            if config.epoch < self._home.epoch():
+                raise Fenced(f"epoch {config.epoch} is older than {self._home.epoch()}")
+            self._home.raise_epoch(config.epoch)
+            try:
+                how = await self._bring_about(config)
+            except (Permanent, Retryable) as error:
+                log.event("configuration refused", revision=config.revision, reason=str(error))
+                raise
+            log.event("configuration applied", revision=config.revision, how=how)
+        self.applied.set()
+        return Applied(revision=config.revision, how=how)
+
+    async def adopt(self) -> None:
+        """At the agent's start: give the cards what they had, and start haproxy if it is down."""
+        async with self._lock:
+            if self._good is not None:
+                await self._restore_cards(self._good.interfaces)
+        log.event(
+            "adopted", revision=self.revision(), certain=self._certain, haproxy=self._haproxy.pid()
+        )
+
+    async def watch(self) -> None:
+        """Start haproxy again whenever it should run and does not; pauses grow with failures."""
+        pause = _WATCH_SECONDS
+        while True:
+            try:
+                async with self._lock:
+                    await self._revive()
+                pause = _WATCH_SECONDS
+            except Retryable as error:
+                log.event("haproxy not revived", reason=str(error))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            await asyncio.sleep(pause)
+
+    async def finish(self) -> None:
+        """Wait for a change under way and keep the counters: the agent is about to end."""
+        async with self._lock:
+            self._observer.save()
+
+    async def _revive(self) -> None:
+        if self._good is None or not self.must_run() or self._haproxy.pid() is not None:
+            return
+        await self._restore_cards(self._good.interfaces)
+        self._haproxy.install(self._good.haproxy_cfg)
+        await self._haproxy.start()
+        self._settle(None)
+
+    async def _bring_about(self, config: AmphoraConfig) -> str:
+        if config.revision == self.revision():
+            await cards.settle(await cards.observe(), config.interfaces, prune=True)
+            return "unchanged"
+        world, _ = await asyncio.gather(cards.observe(), self._check(config))
+        find_cards(world, config.interfaces)
+        known = self._good if self._certain else None
+        try:
+            world = await cards.settle(world, config.interfaces, prune=False)
+            self._home.begin()
+            self._certain = False
+            how = await self._change_haproxy(known, config)
+            await cards.settle(world, config.interfaces, prune=True)
+        except Retryable as error:
+            await self._roll_back()
+            adjusted = known is not None and known.skeleton == config.skeleton
+            if known is not None and isinstance(error, StillRuns) and not adjusted:
+                self._settle(None)
+            raise
+        self._settle(config)
+        return how
+
+    async def _check(self, config: AmphoraConfig) -> None:
+        if config.haproxy_cfg:
+            await self._haproxy.check(config.haproxy_cfg)
+
+    async def _change_haproxy(self, known: AmphoraConfig | None, config: AmphoraConfig) -> str:
+        """`known` is what haproxy runs, None when nobody knows."""
+        haproxy, text = self._haproxy, config.haproxy_cfg
+        if not text:
+            await haproxy.stop()
+            return "runtime"
+        if haproxy.pid() is None:
+            haproxy.install(text)
+            await haproxy.start()
+            return "start"
+        servers = known.servers if known else ()
+        same_skeleton = known is not None and known.skeleton == config.skeleton
+        if same_skeleton and await haproxy.adjust(servers, config.servers):
+            haproxy.install(text)
+            return "runtime"
+        await self._observer.look()
+        haproxy.install(text)
+        await haproxy.reload(servers, config.servers)
+        return "reload"
+
+    async def _roll_back(self) -> None:
+        """Put the last good configuration back where a start would find it."""
+        if self._good is None:
+            return
+        if self._good.haproxy_cfg:
+            self._haproxy.install(self._good.haproxy_cfg)
+        await self._restore_cards(self._good.interfaces)
+
+    async def _restore_cards(self, interfaces: tuple[Interface, ...]) -> None:
+        """As far as it goes: a card may be unplugged, and the controller will be back."""
+        try:
+            await cards.settle(await cards.observe(), interfaces, prune=True)
+        except Retryable as error:
+            log.event("cards not restored", reason=str(error))
+
+    def _settle(self, config: AmphoraConfig | None) -> None:
+        """From here on it is known that `config`, or else the last good one, is in force."""
+        self._home.finish(config)
+        self._good = config or self._good
+        self._certain = True
+
+    def _installed(self) -> bool:
+        """Whether haproxy.cfg is the last good configuration."""
+        try:
+            text = self._home.haproxy_cfg.read_text()
+        except FileNotFoundError:
+            text = ""
+        return self._good is not None and text == self._good.haproxy_cfg

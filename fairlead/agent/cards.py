@@ -1,0 +1,59 @@
+"""Bringing the amphora's network cards into the state a configuration asks for.
+
+Reads with `ip -j`, writes with `ip -batch`, and announces every address that was added. Not safe
+for concurrent use: apply holds the lock.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from fairlead.agent import log
+from fairlead.agent.announce import announce
+from fairlead.agent.commands import run
+from fairlead.agent.interfaces import World, added, cards, changes
+from fairlead.errors import Retryable
+from fairlead.wire.amphora import Interface
+
+_ROUNDS = 5
+_SECOND_ANNOUNCEMENT = 1.0
+
+
+async def observe() -> World:
+    """Links, routes and rules of both families; `Retryable` when `ip` fails."""
+    both, six = await asyncio.gather(
+        _ip("-j", "-batch", "-", feed="addr show\nroute show table all\nrule show\n"),
+        _ip("-j", "-6", "rule", "show"),
+    )
+    links, routes, rules = (msgspec.json.decode(part or "[]") for part in both.splitlines())
+    return World(links, routes, rules + msgspec.json.decode(six or "[]"))
+
+
+async def settle(world: World, interfaces: Sequence[Interface], *, prune: bool) -> World:
+    """Make the cards have what `interfaces` list and, with `prune`, nothing else.
+
+    `world` is what was observed before; returns what is so now. `Retryable` names a MAC that is
+    missing, or carries the words of `ip`.
+    """
+    for _ in range(_ROUNDS):
+        found = cards(world, interfaces)
+        lines = changes(world, found, prune=prune)
+        if not lines:
+            return world
+        await _ip("-batch", "-", feed="\n".join(lines) + "\n")
+        log.event("interfaces changed", changes=len(lines), prune=prune)
+        macs = {card.name: card.wanted.mac for card in found}
+        for device, address in added(lines):
+            announce(device, macs[device], address)
+            loop = asyncio.get_running_loop()
+            loop.call_later(_SECOND_ANNOUNCEMENT, announce, device, macs[device], address)
+        world = await observe()
+    raise Retryable("the network cards do not take their addresses and routes")
+
+
+async def _ip(*arguments: str, feed: str = "") -> str:
+    outcome = await run("ip", *arguments, feed=feed)
+    if outcome.status != 0:
+        raise Retryable(f"ip refused: {' '.join(outcome.stderr.split())[:500]}")
+    return outcome.stdout
