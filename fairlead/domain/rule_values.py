@@ -5,7 +5,7 @@ PURE. Values end up in haproxy.cfg, quoted there; these checks refuse what could
 
 import re
 
-from fairlead.domain import protocols
+from fairlead.domain import protocols, regexes
 from fairlead.domain.model import L7Rule
 from fairlead.errors import Refused
 
@@ -40,9 +40,9 @@ def _check_key(rule: L7Rule) -> None:
 
 def _check_regex(value: str) -> None:
     try:
-        re.compile(value)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise _error(f"value is not a regular expression: {error}") from None
+        regexes.check(value)
+    except ValueError as error:
+        raise _error(str(error)) from None
 
 
 def _error(rule: str) -> Refused:

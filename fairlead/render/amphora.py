@@ -1,0 +1,43 @@
+"""The whole configuration of one amphora.
+
+PURE. Called by the controller to know the revision it wants and to send what makes it so:
+equal trees and ports give an equal revision, whatever the epoch.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from fairlead.domain.observed import Port
+from fairlead.domain.tree import Tree
+from fairlead.render.haproxy import Site, haproxy
+from fairlead.render.interfaces import interfaces
+from fairlead.wire.amphora import AmphoraConfig, revision_of
+
+
+def amphora_config(
+    tree: Tree,
+    ports: Mapping[str, Port],
+    vip: Port,
+    *,
+    epoch: int,
+    maxconn: int,
+    ping_command: str,
+    directory: str = "/var/lib/amphora",
+) -> AmphoraConfig:
+    """What the amphora with these `ports` (by network id, management excluded) shall do.
+
+    Needs the VIP's address in the tree and on the port `vip`, and a port on its network.
+    `ping_command` and `directory` are paths as the amphora sees them.
+    """
+    site = Site(maxconn=maxconn, directory=directory, ping_command=ping_command)
+    balancing = haproxy(tree, site)
+    config = AmphoraConfig(
+        epoch=epoch,
+        revision="",
+        haproxy_cfg=balancing.text,
+        skeleton=balancing.skeleton,
+        servers=balancing.servers,
+        interfaces=interfaces(ports, vip, tree.root.vip_address or ""),
+    )
+    return msgspec.structs.replace(config, revision=revision_of(config))

@@ -1,0 +1,69 @@
+"""Backends: one per pool and listener.
+
+PURE. The mode and the timeouts towards members are the listener's, all else is the pool's.
+Called by haproxy.py, which joins the lines and the server lines.
+"""
+
+import ipaddress
+
+from fairlead.domain.model import Listener, Pool
+from fairlead.domain.tree import Tree
+from fairlead.render import monitors
+from fairlead.render.quoting import fetch
+from fairlead.render.servers import backend_name, has_cookie
+
+_TABLE_SIZE = "100k"
+
+_BALANCE = {
+    "ROUND_ROBIN": ["balance roundrobin"],
+    "LEAST_CONNECTIONS": ["balance leastconn"],
+    "SOURCE_IP": ["balance source", "hash-type consistent"],
+    # A hash takes one expression, which can join only variables to the address.
+    "SOURCE_IP_PORT": [
+        "tcp-request content set-var(txn.client_port) src_port",
+        "balance hash 'src,concat(-,txn.client_port)'",
+        "hash-type consistent",
+    ],
+}
+
+
+def mode(listener: Listener) -> str:
+    """What haproxy calls the protocol."""
+    return "http" if listener.protocol == "HTTP" else "tcp"
+
+
+def lines(tree: Tree, pool: Pool, listener: Listener, ping_command: str) -> list[str]:
+    """The backend's section without its server lines, the header first."""
+    body = [
+        f"mode {mode(listener)}",
+        *_BALANCE[pool.lb_algorithm],
+        *_persistence(tree, pool, listener),
+        f"timeout connect {listener.timeout_member_connect}ms",
+        f"timeout server {listener.timeout_member_data}ms",
+        "option allbackups",
+    ]
+    monitor = monitors.active(tree, pool)
+    if monitor is not None:
+        body += monitors.backend_lines(monitor, ping_command)
+    return [f"backend {backend_name(pool, listener)}", *(f"    {one}" for one in body)]
+
+
+def _persistence(tree: Tree, pool: Pool, listener: Listener) -> list[str]:
+    """How a client finds its member again; cookies are passed over where there is no HTTP."""
+    persistence = pool.session_persistence
+    if persistence is None:
+        return []
+    if has_cookie(pool, listener):
+        return ["cookie SRV insert indirect nocache"]
+    if persistence.type == "SOURCE_IP":
+        version = ipaddress.ip_address(tree.root.vip_address or "0.0.0.0").version  # noqa: S104 - no bind
+        kind = "ipv6" if version == 6 else "ip"
+        return [f"stick-table type {kind} size {_TABLE_SIZE}", "stick on src"]
+    if persistence.type == "APP_COOKIE" and listener.protocol == "HTTP":
+        name = persistence.cookie_name or ""
+        return [
+            f"stick-table type string len 64 size {_TABLE_SIZE}",
+            f"stick store-response {fetch('res.cook', name)}",
+            f"stick match {fetch('req.cook', name)}",
+        ]
+    return []

@@ -1,0 +1,135 @@
+"""haproxy.cfg of one amphora, from the tree.
+
+PURE. Written for haproxy 2.6. Only what is live and in service is rendered: no listener in
+service gives an empty file. No name, description or tag of a user's appears; other text of
+users goes through quoting.py.
+"""
+
+import hashlib
+
+from msgspec import Struct
+
+from fairlead.domain.model import Listener
+from fairlead.domain.tree import Tree
+from fairlead.render import backends, l7, servers
+from fairlead.render.servers import backend_name, host
+from fairlead.wire.amphora import Server
+
+_CLIENT = "%[src]"
+_INSERTED = {
+    "X-Forwarded-For": "option forwardfor",
+    "X-Forwarded-Port": "http-request set-header X-Forwarded-Port %[dst_port]",
+    "X-Forwarded-Proto": "http-request set-header X-Forwarded-Proto http",
+    "X-Forwarded-IP": f"http-request set-header X-Forwarded-IP {_CLIENT}",
+    "X-Client-IP": f"http-request set-header X-Client-IP {_CLIENT}",
+    "X-Real-IP": f"http-request set-header X-Real-IP {_CLIENT}",
+}
+_CIDRS_PER_LINE = 32
+
+
+class Haproxy(Struct, frozen=True, kw_only=True):
+    """haproxy.cfg as text, the digest of it without server lines, and those lines as data."""
+
+    text: str
+    skeleton: str
+    servers: tuple[Server, ...]
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """What the amphora is like: `maxconn` is its share, `directory` its agent's own place.
+
+    `ping_command` is an executable that haproxy runs for PING monitors; its third argument is
+    the address to ping.
+    """
+
+    maxconn: int
+    directory: str
+    ping_command: str
+
+
+def haproxy(tree: Tree, site: Site) -> Haproxy:
+    """The configuration of everything in service."""
+    listeners = [one for one in tree.listeners if one.admin_state_up]
+    if not listeners or not tree.root.admin_state_up:
+        return Haproxy(text="", skeleton=_digest([]), servers=())
+    skeleton = [*_global(tree, site), *_defaults()]
+    full = list(skeleton)
+    found: list[Server] = []
+    for listener in listeners:
+        front = ["", *_frontend(tree, listener, site)]
+        skeleton += front
+        full += front
+        for pool in l7.pools(tree, listener):
+            back = ["", *backends.lines(tree, pool, listener, site.ping_command)]
+            here = servers.servers(tree, pool, listener)
+            skeleton += back
+            full += [*back, *map(servers.line, here)]
+            found += here
+    return Haproxy(text="\n".join(full) + "\n", skeleton=_digest(skeleton), servers=tuple(found))
+
+
+def _digest(lines: list[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _global(tree: Tree, site: Site) -> list[str]:
+    run = f"{site.directory}/run"
+    lines = [
+        "global",
+        f"    maxconn {site.maxconn}",
+        "    user nobody",
+        "    group nogroup",
+        f"    stats socket {run}/haproxy.sock mode 600 level admin expose-fd listeners",
+        "    stats timeout 1h",
+        f"    server-state-file {run}/server-state",
+        # Shorter would cut the clients that outlive a reload on an old process.
+        "    hard-stop-after 30m",
+    ]
+    if any(m.type == "PING" and m.admin_state_up for m in tree.monitors.values()):
+        lines += ["    external-check", "    insecure-fork-wanted"]
+    return lines
+
+
+def _defaults() -> list[str]:
+    return [
+        "",
+        "defaults",
+        "    load-server-state-from-file global",
+        "    option idle-close-on-response",
+        "    option redispatch",
+        "    retries 3",
+    ]
+
+
+def _frontend(tree: Tree, listener: Listener, site: Site) -> list[str]:
+    body = [
+        f"mode {backends.mode(listener)}",
+        f"bind {host(tree.root.vip_address or '')}:{listener.protocol_port}",
+        f"timeout client {listener.timeout_client_data}ms",
+    ]
+    if listener.connection_limit > 0:
+        body.append(f"maxconn {min(listener.connection_limit, site.maxconn)}")
+    if listener.timeout_tcp_inspect:
+        body.append(f"tcp-request inspect-delay {listener.timeout_tcp_inspect}ms")
+    body += _allowed(listener)
+    if listener.protocol == "HTTP":
+        body += [
+            line for name, line in _INSERTED.items()
+            if listener.insert_headers.get(name, "").lower() == "true"
+        ]  # fmt: skip
+        body += l7.lines(tree, listener)
+    live = {pool.id: pool for pool in l7.pools(tree, listener)}
+    default = live.get(listener.default_pool_id or "")
+    if default is not None:
+        body.append(f"default_backend {backend_name(default, listener)}")
+    return [f"frontend {listener.id}", *(f"    {one}" for one in body)]
+
+
+def _allowed(listener: Listener) -> list[str]:
+    """Lines of one acl name are alternatives; haproxy bounds the words of a line."""
+    cidrs = listener.allowed_cidrs
+    if not cidrs:
+        return []
+    chunks = [cidrs[i : i + _CIDRS_PER_LINE] for i in range(0, len(cidrs), _CIDRS_PER_LINE)]
+    lines = [f"acl allowed src {' '.join(chunk)}" for chunk in chunks]
+    return [*lines, "tcp-request connection reject unless allowed"]
