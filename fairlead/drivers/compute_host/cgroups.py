@@ -39,7 +39,7 @@ class Cgroups:
             "cpu.max": f"{quota} {_PERIOD}",
             "pids.max": str(pids),
         }
-        self._unified, self._roots = _hierarchies()
+        self._unified, self._roots = hierarchies()
         if not self._unified and len(self._roots) < len(_CONTROLLERS):
             lacking = sorted(set(_CONTROLLERS) - set(self._roots))
             _log.warning("cgroup.unavailable", controllers=lacking)
@@ -80,7 +80,7 @@ class Cgroups:
             (group / "cgroup.subtree_control").write_text(wanted)
 
 
-def _hierarchies() -> tuple[Path | None, dict[str, Path]]:
+def hierarchies() -> tuple[Path | None, dict[str, Path]]:
     """The version 2 mount if it has all controllers, and the version 1 mounts by controller."""
     roots: dict[str, Path] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
