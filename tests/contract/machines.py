@@ -11,6 +11,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 _numbers = itertools.count()
+_EAR = """
+import socket
+ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ear.bind(("0.0.0.0", 8081))
+ear.settimeout(0.4)
+print("up", flush=True)
+ear.recv(1)
+print("heard", flush=True)
+"""
+_MOUTH = """
+import socket, sys
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (sys.argv[1], 8081))
+"""
 _SERVER = """
 import socket, sys
 server = socket.create_server(
@@ -41,6 +54,18 @@ class Machine:
         command = ["ip", "netns", "exec", self.name, "python3", "-c", program]
         asked = [*command, address, str(port), str(seconds)]
         return subprocess.run(asked, stderr=subprocess.DEVNULL, timeout=30).returncode == 0
+
+    def hears(self, sender: "Machine", address: str) -> bool:
+        """Whether a datagram to `address` gets here, one way, from another machine."""
+        prefix = ["ip", "netns", "exec"]
+        command = [*prefix, self.name, "python3", "-c", _EAR]
+        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, text=True, **quiet) as ear:
+            assert ear.stdout is not None
+            assert ear.stdout.readline() == "up\n"
+            command = [*prefix, sender.name, "python3", "-c", _MOUTH, address]
+            subprocess.run(command, timeout=30, check=True)
+            return ear.stdout.readline() == "heard\n"
 
     @contextmanager
     def serving(self, port: int) -> Iterator[None]:

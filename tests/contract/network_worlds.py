@@ -4,16 +4,20 @@ A driver joins by one line in `DRIVERS`, or in `REAL_DRIVERS` if it knows which 
 in-memory world accepts any id.
 """
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from machines import ip
 from msgspec import Struct
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from fairlead.drivers.network_local import NetworkLocal
+
+INSTANCE = "c0ffee"
 
 
 class World(Struct):
@@ -30,7 +34,7 @@ async def local(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
     engine = create_async_engine(f"sqlite+aiosqlite:///{directory}/network.sqlite")
     driver = NetworkLocal(
         engine,
-        "c0ffee",
+        INSTANCE,
         management_cidr="100.127.0.0/24",
         default_cidrs=["172.30.0.0/24", "fd00:1::/64"],
     )
@@ -43,3 +47,38 @@ async def local(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
 
 REAL_DRIVERS = [pytest.param(local, id="local", marks=pytest.mark.root)]
 DRIVERS = [*REAL_DRIVERS]
+
+
+class Host:
+    """A host whose network driver can be started again, with the same database."""
+
+    def __init__(self, directory: Path) -> None:
+        self.url = f"sqlite+aiosqlite:///{directory}/network.sqlite"
+        self.file = directory / "network.sqlite"
+        self._engines: list[AsyncEngine] = []
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine of the driver started last."""
+        return self._engines[-1]
+
+    async def started(
+        self, management: str | None = "100.127.0.0/24", default: list[str] | None = None
+    ) -> NetworkLocal:
+        """A new driver, as after a restart of the service."""
+        self._engines.append(create_async_engine(self.url))
+        driver = NetworkLocal(
+            self.engine, INSTANCE, management_cidr=management, default_cidrs=default
+        )
+        await driver.start()
+        return driver
+
+    async def dispose(self) -> None:
+        for engine in self._engines:
+            await engine.dispose()
+
+
+def bridges() -> dict[str, dict]:
+    """What the kernel says about the bridges of this namespace."""
+    found = json.loads(ip("-j", "-d", "address", "show", "type", "bridge"))
+    return {link["ifname"]: link for link in found if link.get("ifname")}

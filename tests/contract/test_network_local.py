@@ -1,21 +1,18 @@
-"""The local network driver on a real host: bridges, packets, restarts, crashes, SQL."""
+"""The local network driver on a real host: bridges, restarts, crashes, SQL."""
 
 import asyncio
-import json
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from ipaddress import ip_network
-from pathlib import Path
 
 import pytest
-from machines import ip, machines
+from machines import ip
+from network_worlds import INSTANCE, Host, bridges
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from fairlead.drivers.network_local import NetworkLocal
 from fairlead.drivers.network_local.addresses import bridge_name
@@ -23,7 +20,6 @@ from fairlead.errors import Refused, Retryable
 from fairlead.ports import VipRequest
 
 pytestmark = pytest.mark.root
-INSTANCE = "c0ffee"
 PORT_WORKER = """
 import asyncio, sys
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -44,35 +40,6 @@ asyncio.run(run())
 """
 
 
-class Host:
-    """A host whose network driver can be started again, with the same database."""
-
-    def __init__(self, directory: Path) -> None:
-        self.url = f"sqlite+aiosqlite:///{directory}/network.sqlite"
-        self.file = directory / "network.sqlite"
-        self._engines: list[AsyncEngine] = []
-
-    @property
-    def engine(self) -> AsyncEngine:
-        """The engine of the driver started last."""
-        return self._engines[-1]
-
-    async def started(
-        self, management: str | None = "100.127.0.0/24", default: list[str] | None = None
-    ) -> NetworkLocal:
-        """A new driver, as after a restart of the service."""
-        self._engines.append(create_async_engine(self.url))
-        driver = NetworkLocal(
-            self.engine, INSTANCE, management_cidr=management, default_cidrs=default
-        )
-        await driver.start()
-        return driver
-
-    async def dispose(self) -> None:
-        for engine in self._engines:
-            await engine.dispose()
-
-
 @pytest.fixture
 async def host(own_network, tmp_path):
     made = Host(tmp_path)
@@ -85,26 +52,8 @@ async def driver(host):
     return await host.started(default=["172.30.0.0/24", "fd00:1::/64"])
 
 
-def bridges() -> dict[str, dict]:
-    """What the kernel says about the bridges of this namespace."""
-    found = json.loads(ip("-j", "-d", "address", "show", "type", "bridge"))
-    return {link["ifname"]: link for link in found if link.get("ifname")}
-
-
 def addresses_on(link: dict) -> set[str]:
     return {f"{one['local']}/{one['prefixlen']}" for one in link["addr_info"]}
-
-
-@asynccontextmanager
-async def listening(*addresses: str) -> AsyncIterator[int]:
-    """The port of a TCP server of the host's."""
-    server = await asyncio.start_server(lambda _, writer: writer.close(), addresses, 8080)
-    async with server:
-        yield 8080
-
-
-async def reaches(machine, address, **options) -> bool:
-    return await asyncio.to_thread(machine.reaches, address, 8080, **options)
 
 
 async def test_bridges_are_ready_at_once(driver):
@@ -212,68 +161,6 @@ async def test_a_deleted_network_takes_its_bridge_along(driver):
     assert name in bridges()
     await driver.delete_network(made.id)
     assert name not in bridges()
-
-
-async def test_the_host_and_the_default_network_reach_each_other(driver):
-    with machines() as builder:
-        bridge = bridge_name(INSTANCE, driver.default_network_id)
-        machine = builder.machine(bridge, "172.30.0.50/24", "fd00:1::50/64")
-        async with listening("172.30.0.1", "fd00:1::1"):
-            assert await reaches(machine, "172.30.0.1")
-            assert await reaches(machine, "fd00:1::1")
-
-
-async def test_the_management_network_reaches_only_its_gateway(driver):
-    with machines() as builder:
-        bridge = bridge_name(INSTANCE, driver.management_network_id)
-        amphora = builder.machine(bridge, "100.127.0.50/24")
-        amphora.ip("route", "add", "default", "via", "100.127.0.1")
-        member = builder.machine(None, "10.20.0.2/24")
-        ip("address", "add", "10.20.0.1/24", "dev", member.host_end)
-        member.ip("route", "add", "default", "via", "10.20.0.1")
-        async with listening("0.0.0.0"):
-            assert await reaches(amphora, "100.127.0.1")
-            assert not await reaches(amphora, "172.30.0.1")
-            assert not await reaches(amphora, "10.20.0.1")
-            assert not await reaches(member, "100.127.0.50", seconds=0.5)
-
-
-async def test_routed_members_are_reached_through_the_default_gateway(driver):
-    with machines() as builder:
-        bridge = bridge_name(INSTANCE, driver.default_network_id)
-        management = bridge_name(INSTANCE, driver.management_network_id)
-        amphora = builder.machine(bridge, "172.30.0.50/24", "fd00:1::50/64")
-        amphora.ip("route", "add", "default", "via", "172.30.0.1")
-        amphora.ip("route", "add", "default", "via", "fd00:1::1")
-        stranger = builder.machine(management, "100.127.0.50/24")
-        stranger.ip("route", "add", "default", "via", "100.127.0.1")
-        # The member has no route back to 172.30.0.0/24: it answers the host's address.
-        member = builder.machine(None, "10.20.0.2/24", "fd00:20::2/64")
-        ip("address", "add", "10.20.0.1/24", "dev", member.host_end)
-        ip("address", "add", "fd00:20::1/64", "dev", member.host_end, "nodad")
-        with member.serving(8080):
-            assert await reaches(amphora, "10.20.0.2")
-            assert await reaches(amphora, "fd00:20::2")
-            assert not await reaches(stranger, "10.20.0.2")
-
-
-async def test_a_users_network_has_no_way_to_the_host(driver):
-    made = await driver.create_network("mine", project_id="p1", shared=False)
-    with machines() as builder:
-        bridge = bridge_name(INSTANCE, made.id)
-        one = builder.machine(bridge, "172.30.0.50/24", "fd00:1::50/64")
-        # The range overlaps the default network's, and the gateway's address is a machine here.
-        two = builder.machine(bridge, "172.30.0.1/24")
-        address = json.loads(two.ip("-j", "link", "show", "eth0"))[0]["address"]
-        with two.serving(8080):
-            assert await reaches(one, "172.30.0.1")
-        async with listening("0.0.0.0", "::"):
-            assert not await reaches(one, "172.30.0.1")
-            assert address in one.ip("neighbor", "show", "172.30.0.1")
-            host_mac = bridges()[bridge]["address"]
-            one.ip("neighbor", "replace", "172.30.0.1", "lladdr", host_mac, "dev", "eth0")
-            assert not await reaches(one, "172.30.0.1", seconds=0.5)
-            assert not await reaches(one, "fd00:1::1", seconds=0.5)
 
 
 async def test_few_statements_a_call(host, driver):

@@ -49,11 +49,8 @@ table inet fairlead_{instance} {{
   chain forward {{
     type filter hook forward priority filter - 10; policy accept;
     iifname != "{management}" oifname "{management}" drop
-    iifname "{management}" oifname != "{management}" drop
     iifname {ours} iifname != "{default}" oifname != {ours} drop
     iifname {ours} iifname != "{default}" oifname "{default}" drop
-    iifname "{default}" oifname {ours} oifname != "{default}" drop
-    oifname {ours} oifname != "{default}" iifname != {ours} drop
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat - 10; policy accept;

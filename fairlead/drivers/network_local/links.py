@@ -21,7 +21,13 @@ _IFA_F_NODAD = 0x02
 _SCOPE_LINK = 253
 _SYSCTL = Path("/proc/sys/net")
 _ISOLATED = {"ipv6/conf/{}/disable_ipv6": "1", "ipv4/conf/{}/arp_ignore": "8"}
-_WITH_HOST = {"ipv6/conf/{}/disable_ipv6": "0", "ipv6/conf/{}/accept_dad": "0"}
+# No machine on a bridge of ours may teach the host a route.
+_WITH_HOST = {
+    "ipv6/conf/{}/disable_ipv6": "0",
+    "ipv6/conf/{}/accept_dad": "0",
+    "ipv6/conf/{}/accept_ra": "0",
+    "ipv6/conf/{}/accept_redirects": "0",
+}
 
 
 def exists(bridge: str) -> bool:
