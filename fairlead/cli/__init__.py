@@ -1,0 +1,60 @@
+"""The command line: `fairlead serve | demo | doctor`. Each command has a module of its own."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from fairlead import __version__
+from fairlead.errors import FairleadError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; the exit status. Errors meant for people are one line, no traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except FairleadError as error:
+        print(f"fairlead: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fairlead", description="Load balancing as a service.")
+    parser.add_argument("--version", action="version", version=f"fairlead {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the whole service in this process")
+    serve.add_argument("--state-dir", type=Path, help="where everything is kept")
+    serve.add_argument("--listen", metavar="ADDR:PORT", help="default 127.0.0.1:9876")
+    serve.add_argument("--config", type=Path, help="default: fairlead.toml in the state directory")
+    serve.add_argument("--drivers", choices=["host", "fake"], help="fake: an in-memory world")
+    serve.add_argument("--auth", choices=["http_basic", "noauth"], help="noauth: for tests only")
+    serve.add_argument(
+        "--step-seconds", type=float, help="with --drivers fake: how long each step takes"
+    )
+    serve.add_argument("--verbose", action="store_true", help="log every step to stderr")
+    serve.set_defaults(run=_serve)
+    demo = commands.add_parser("demo", help="show a load balancer with real traffic")
+    demo.set_defaults(run=_demo)
+    doctor = commands.add_parser("doctor", help="say what this host lacks and how to get it")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from fairlead.cli.serve import serve
+
+    return serve(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from fairlead.cli.demo import demo
+
+    return demo()
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from fairlead.cli.doctor import doctor
+
+    return doctor()

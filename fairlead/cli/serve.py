@@ -1,0 +1,125 @@
+"""`fairlead serve`: the whole service in one process, until SIGTERM or SIGINT."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import msgspec
+import structlog
+import uvicorn
+
+from fairlead.cli.doctor import missing
+from fairlead.errors import Refused
+from fairlead.settings import Settings, default_state_dir, load
+from fairlead.wiring import Service
+
+replace = msgspec.structs.replace
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until told to stop; the exit status."""
+    settings = _settings(options)
+    if settings.drivers == "host":
+        _check_host()
+    _log_to_stderr(verbose=options.verbose)
+    return asyncio.run(_serve(settings))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """The file's settings with the command line on top."""
+    state_dir = (options.state_dir or default_state_dir()).absolute()
+    settings = load(state_dir, options.config)
+    if options.state_dir:
+        settings = replace(settings, state_dir=str(state_dir))
+    if options.drivers:
+        settings = replace(settings, drivers=options.drivers)
+    if options.listen:
+        settings = replace(settings, api=replace(settings.api, listen=options.listen))
+    if options.auth:
+        settings = replace(settings, api=replace(settings.api, auth_strategy=options.auth))
+    if options.step_seconds is not None:
+        if options.step_seconds < 0:
+            raise Refused("--step-seconds should not be negative.")
+        settings = replace(settings, fake=replace(settings.fake, step_seconds=options.step_seconds))
+    return settings
+
+
+def _check_host() -> None:
+    if os.geteuid() != 0:
+        raise Refused(
+            "Running amphorae needs root: sudo fairlead serve. "
+            "Without root, --drivers fake serves an in-memory world."
+        )
+    lacking = missing()
+    if lacking:
+        raise Refused(
+            f"This host lacks {', '.join(lacking)}. Run: fairlead doctor, which says how to get it."
+        )
+
+
+async def _serve(settings: Settings) -> int:
+    host, port = _address(settings.api.listen)
+    async with Service(settings) as service:
+        server = _Server(
+            uvicorn.Config(
+                service.app, host=host, port=port, log_config=None, access_log=False,
+                lifespan="off", timeout_graceful_shutdown=5, server_header=False,
+            ),
+            ready=f"Fairlead is ready at http://{settings.api.listen} {_how_in(settings)}",
+        )  # fmt: skip
+        # uvicorn raises the signal that stopped it again, for whoever handled it before: nobody,
+        # as what follows is a clean stop.
+        for caught in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(caught, lambda *_: None)
+        await server.serve()
+    return 0
+
+
+def _how_in(settings: Settings) -> str:
+    if settings.api.auth_strategy == "noauth":
+        return "(noauth: everybody is an administrator)"
+    return f"(credentials: {settings.state_dir}/clouds.yaml)"
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and leaves bind errors to a plain sentence."""
+
+    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # uvicorn leaves the list's type open
+        try:
+            await super().startup(sockets)  # type: ignore[arg-type]  # as above
+        except SystemExit:
+            raise Refused(
+                f"Cannot listen on {self.config.host}:{self.config.port}: the address is in use "
+                "or not on this host."
+            ) from None
+        print(self._ready, file=sys.stderr, flush=True)
+
+
+def _address(listen: str) -> tuple[str, int]:
+    host, colon, port = listen.rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise Refused(f"--listen '{listen}' should be ADDRESS:PORT.")
+    return host.strip("[]"), int(port)
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.INFO if verbose else logging.WARNING
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

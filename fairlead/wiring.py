@@ -1,0 +1,246 @@
+"""The composition root: the only file that names concrete drivers.
+
+`Service` is everything in one process: store, queue, drivers, controller, health and the API.
+Made by `cli serve`; tests make one too. Starting it finds what an earlier process left, adopts
+it and repairs it; stopping it leaves amphorae alone.
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+from litestar import Litestar
+from msgspec import Struct
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from fairlead import agent
+from fairlead.api.access import Authenticator
+from fairlead.api.app import create_app
+from fairlead.api.first_user import ADMIN, HTPASSWD, USERS, create_admin, write_clouds
+from fairlead.api.http_basic import HttpBasic
+from fairlead.api.no_auth import NoAuth
+from fairlead.api.services import Services
+from fairlead.controller.executor import Executor
+from fairlead.controller.health import Health
+from fairlead.controller.housekeeping import Housekeeping
+from fairlead.controller.observer import Drivers
+from fairlead.controller.reconciler import Patience, Reconciler
+from fairlead.drivers import fake
+from fairlead.drivers.amphora_rest import AmphoraRest
+from fairlead.drivers.clock import SystemClock
+from fairlead.drivers.compute_host import ComputeHost
+from fairlead.drivers.heartbeats_udp import UdpHeartbeats
+from fairlead.drivers.network_local import NetworkLocal
+from fairlead.drivers.queue_memory import MemoryQueue
+from fairlead.drivers.secrets_local import SecretsLocal
+from fairlead.errors import Refused
+from fairlead.ports import Amphorae, Compute, Heartbeats, Network, NetworkAdmin, Secrets
+from fairlead.render.amphora import amphora_config
+from fairlead.settings import Settings
+from fairlead.store import SqlStore
+
+log = structlog.get_logger()
+PING_COMMAND = Path(agent.__file__).with_name("ping.sh")
+
+
+class Outside(Struct, frozen=True, kw_only=True):
+    """The concrete drivers of one world, and where its health managers listen."""
+
+    network: Network
+    network_admin: NetworkAdmin | None
+    compute: Compute
+    secrets: Secrets
+    amphorae: Amphorae
+    heartbeats: Heartbeats
+    health_managers: tuple[str, ...]
+
+
+class Service:
+    """One process that does everything; use as an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state_dir = Path(settings.state_dir)
+        self.clock = SystemClock()
+        self.queue = MemoryQueue()
+        self.store = SqlStore(f"sqlite+aiosqlite:///{self.state_dir}/fairlead.db")
+        self._stack = AsyncExitStack()
+        self.outside: Outside
+        self.app: Litestar
+
+    async def __aenter__(self) -> "Service":
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        async with self._stack as stack:
+            stack.enter_context(_only_one(self.state_dir))
+            await self.store.start()
+            stack.push_async_callback(self.store.close)
+            world = _fake_world if self.settings.drivers == "fake" else _host_world
+            self.outside = await world(self.settings, self.clock, stack)
+            self.app = create_app(self._services())
+            await self._start_controller(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    def _services(self) -> Services:
+        return Services(
+            store=self.store,
+            queue=self.queue,
+            network=self.outside.network,
+            network_admin=self.outside.network_admin,
+            clock=self.clock,
+            new_id=lambda: str(uuid.uuid4()),
+            authenticator=_authenticator(self.settings, self.state_dir),
+            page_maximum=self.settings.api.page_limit,
+        )
+
+    async def _start_controller(self, stack: AsyncExitStack) -> None:
+        """Clean up, adopt what runs, then keep reconciling, listening and watching."""
+        controller, health, outside = self.settings.controller, self.settings.health, self.outside
+        epoch = await self.store.next_epoch()
+        watcher = Health(
+            self.store, self.queue, outside.amphorae, outside.secrets, self.clock,
+            silence=health.silence,
+        )  # fmt: skip
+        housekeeping = Housekeeping(
+            self.store, outside.network, outside.compute, self.queue, self.clock,
+            resync=controller.resync,
+        )  # fmt: skip
+        reconciler = self._reconciler(epoch, watcher.settled)
+        await housekeeping.resync()
+        loops = [reconciler.run() for _ in range(controller.runners)]
+        loops += [watcher.receive(outside.heartbeats), watcher.watch(), housekeeping.run()]
+        for loop in loops:
+            stack.push_async_callback(_cancel, asyncio.create_task(loop))
+
+    def _reconciler(self, epoch: int, settled: Callable[[str], None]) -> Reconciler:
+        controller, health, outside = self.settings.controller, self.settings.health, self.outside
+        drivers = Drivers(
+            store=self.store,
+            network=outside.network,
+            compute=outside.compute,
+            amphorae=outside.amphorae,
+        )
+        executor = Executor(
+            drivers,
+            outside.secrets,
+            self.clock,
+            health_managers=outside.health_managers,
+            heartbeat_interval=health.interval,
+            step_seconds=controller.step_seconds,
+        )
+        return Reconciler(
+            drivers, executor, self.queue, self.clock,
+            render=partial(
+                amphora_config,
+                maxconn=self.settings.amphora.maxconn,
+                ping_command=str(PING_COMMAND),
+            ),
+            patience=Patience(
+                retries=controller.retries,
+                first_pause=controller.first_pause,
+                slow_retry=controller.slow_retry,
+            ),
+            epoch=epoch,
+            settled=settled,
+        )  # fmt: skip
+
+
+async def _fake_world(settings: Settings, clock: SystemClock, stack: AsyncExitStack) -> Outside:
+    world = fake.FakeWorld(settings.fake.step_seconds)
+    return Outside(
+        network=fake.FakeNetwork(world),
+        network_admin=None,
+        compute=fake.FakeCompute(world),
+        secrets=fake.FakeSecrets(),
+        amphorae=fake.FakeAmphorae(world),
+        heartbeats=fake.FakeHeartbeats(world),
+        health_managers=(),
+    )
+
+
+async def _host_world(settings: Settings, clock: SystemClock, stack: AsyncExitStack) -> Outside:
+    state_dir, instance = Path(settings.state_dir), instance_id(Path(settings.state_dir))
+    network = await local_network(settings, stack)
+    secrets = SecretsLocal(state_dir / "secrets", clock=clock)
+    amphorae = AmphoraRest(secrets, timeout=settings.controller.step_seconds)
+    stack.push_async_callback(amphorae.close)
+    heartbeats = UdpHeartbeats()
+    port = await heartbeats.start(network.management_gateway, settings.health.port)
+    stack.callback(heartbeats.close)
+    compute = ComputeHost(
+        state_dir,
+        instance,
+        memory_bytes=settings.amphora.memory_bytes,
+        cpu_share=settings.amphora.cpu_share,
+        pids=settings.amphora.pids,
+    )
+    return Outside(
+        network=network,
+        network_admin=network,
+        compute=compute,
+        secrets=secrets,
+        amphorae=amphorae,
+        heartbeats=heartbeats,
+        health_managers=(f"{network.management_gateway}:{port}",),
+    )
+
+
+async def local_network(settings: Settings, stack: AsyncExitStack) -> NetworkLocal:
+    """The network driver of this host, started."""
+    state_dir = Path(settings.state_dir)
+    engine = create_async_engine(f"sqlite+aiosqlite:///{state_dir}/network.db")
+    stack.push_async_callback(engine.dispose)
+    network = NetworkLocal(
+        engine,
+        instance_id(state_dir),
+        management_cidr=settings.network.management_cidr,
+        default_cidrs=settings.network.default_cidrs,
+    )
+    await network.start()
+    return network
+
+
+def _authenticator(settings: Settings, state_dir: Path) -> Authenticator:
+    """Who lets callers in; the first start makes the user admin and writes clouds.yaml."""
+    if settings.api.auth_strategy == "noauth":
+        return NoAuth()
+    password = create_admin(state_dir)
+    if password is not None:
+        url = f"http://{settings.api.listen}"
+        write_clouds(state_dir, url=url, username=ADMIN, password=password)
+    return HttpBasic(state_dir / HTPASSWD, state_dir / USERS)
+
+
+def instance_id(state_dir: Path) -> str:
+    """Six hex digits that set this installation's names apart on a shared host."""
+    path = state_dir / "instance"
+    if not path.exists():
+        path.with_suffix(".new").write_text(str(uuid.uuid4()))
+        path.with_suffix(".new").rename(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:6]
+
+
+def _only_one(state_dir: Path) -> TextIO:
+    """A lock held while a process serves from this state directory."""
+    handle = (state_dir / "lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise Refused(f"Another Fairlead already serves from {state_dir}.") from None
+    return handle
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
