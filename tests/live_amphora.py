@@ -163,7 +163,14 @@ class LiveAmphora:
         return int((self.home / "run" / "haproxy.pid").read_text())
 
     def ask_haproxy(self, command: str) -> str:
-        """Haproxy's own word, past the agent."""
+        """Haproxy's own word, past the agent; again while it is reloading."""
+        for _ in range(50):
+            with contextlib.suppress(ConnectionError, FileNotFoundError):
+                return self._ask_once(command)
+            time.sleep(0.02)
+        return self._ask_once(command)
+
+    def _ask_once(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as master:
             master.settimeout(5)
             master.connect(str(self.home / "run" / "master.sock"))

@@ -37,8 +37,7 @@ async def serve(directory: Path) -> None:
     heart = Heart(boot, applier, observer)
 
     async def status() -> AgentStatus:
-        if not applier.busy:
-            await observer.look()
+        await observer.look(patient=applier.busy)
         return AgentStatus(
             amphora_id=boot.amphora_id, revision=applier.revision(), report=heart.report()
         )

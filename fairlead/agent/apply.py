@@ -145,7 +145,7 @@ class Applier:
         if same_skeleton and await haproxy.adjust(servers, config.servers):
             haproxy.install(text)
             return "runtime"
-        await self._observer.look()
+        await self._observer.look(patient=True)
         haproxy.install(text)
         await haproxy.reload(servers, config.servers)
         return "reload"

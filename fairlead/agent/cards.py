@@ -12,11 +12,12 @@ import msgspec
 from fairlead.agent import log
 from fairlead.agent.announce import announce
 from fairlead.agent.commands import run
-from fairlead.agent.interfaces import World, added, cards, changes
+from fairlead.agent.interfaces import World, added, cards, changes, settling
 from fairlead.errors import Retryable
 from fairlead.wire.amphora import Interface
 
 _ROUNDS = 5
+_SETTLING_TRIES = 50
 _SECOND_ANNOUNCEMENT = 1.0
 
 
@@ -41,15 +42,34 @@ async def settle(world: World, interfaces: Sequence[Interface], *, prune: bool) 
         lines = changes(world, found, prune=prune)
         if not lines:
             return world
-        await _ip("-batch", "-", feed="\n".join(lines) + "\n")
+        await _change(lines)
         log.event("interfaces changed", changes=len(lines), prune=prune)
         macs = {card.name: card.wanted.mac for card in found}
         for device, address in added(lines):
             announce(device, macs[device], address)
             loop = asyncio.get_running_loop()
             loop.call_later(_SECOND_ANNOUNCEMENT, announce, device, macs[device], address)
-        world = await observe()
+        world = await _settled(interfaces)
     raise Retryable("the network cards do not take their addresses and routes")
+
+
+async def _change(lines: Sequence[str]) -> None:
+    """Run a batch; `ip` takes rules to be IPv4's unless it is told otherwise for the whole run."""
+    six = [line for line in lines if line.startswith("rule ") and ":" in line]
+    for options, part in ((), [line for line in lines if line not in six]), (("-6",), six):
+        if part:
+            await _ip(*options, "-batch", "-", feed="\n".join(part) + "\n")
+
+
+async def _settled(interfaces: Sequence[Interface]) -> World:
+    """The world once new addresses can be bound, or as it is after a second."""
+    world = await observe()
+    for _ in range(_SETTLING_TRIES):
+        if not settling(cards(world, interfaces)):
+            break
+        await asyncio.sleep(0.02)
+        world = await observe()
+    return world
 
 
 async def _ip(*arguments: str, feed: str = "") -> str:

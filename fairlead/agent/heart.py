@@ -46,8 +46,7 @@ class Heart:
             four.setblocking(False)
             six.setblocking(False)
             while True:
-                # While a change is under way haproxy may be silent for good reason.
-                seen = self._observer.seen if self._applier.busy else await self._observer.look()
+                seen = await self._observer.look(patient=self._applier.busy)
                 applied = self._applier.applied.is_set()
                 self._applier.applied.clear()
                 edge = applied or (sent is not None and _states(sent) != _states(seen))
@@ -66,7 +65,7 @@ class Heart:
             sequence=self._sequence,
             sent_at=time.time(),
             revision=self._applier.revision(),
-            healthy=seen.answers or self._applier.busy or not self._applier.must_run(),
+            healthy=not self._applier.must_run() or seen.answers,
             edge=edge,
             listeners=seen.listeners,
             members=seen.members,

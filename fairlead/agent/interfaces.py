@@ -49,8 +49,8 @@ class Card(NamedTuple):
         """The addresses it shall have."""
         return [ip_interface(text) for text in self.wanted.addresses]
 
-    def source(self, version: int) -> str | None:
-        """The source of traffic that leaves here."""
+    def first(self, version: int) -> str | None:
+        """The address of a family that traffic leaving here comes from."""
         return next((str(a.ip) for a in self.addresses if a.version == version), None)
 
 
@@ -62,6 +62,11 @@ class RouteLine(NamedTuple):
     via: str | None
     metric: int
     source: str | None
+
+    @property
+    def place(self) -> tuple[int, str, int]:
+        """Where the kernel keeps one route: setting another there replaces it."""
+        return self.table, self.destination, self.metric
 
     def line(self, device: str) -> str:
         """What `ip route replace` and `ip route del` take."""
@@ -114,6 +119,11 @@ def added(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield words[4], words[2].partition("/")[0]
 
 
+def settling(found: Iterable[Card]) -> bool:
+    """Whether an IPv6 address is still tentative: it cannot be bound for a moment more."""
+    return any(info.get("tentative") for card in found for info in _addresses_seen(card))
+
+
 def _link(card: Card) -> Iterator[str]:
     if card.link.get("mtu") != card.wanted.mtu:
         yield f"link set dev {card.name} mtu {card.wanted.mtu}"
@@ -126,7 +136,7 @@ def _missing_addresses(card: Card) -> Iterator[str]:
     have = {_text(info): info for info in _addresses_seen(card)}
     for address in card.addresses:
         text = address.with_prefixlen
-        deprecated = address.version == 6 and str(address.ip) != card.source(6)
+        deprecated = address.version == 6 and str(address.ip) != card.first(6)
         info = have.get(text)
         if info is not None and deprecated == (info.get("preferred_life_time") == 0):
             continue
@@ -136,9 +146,10 @@ def _missing_addresses(card: Card) -> Iterator[str]:
 
 
 def _surplus(world: World, card: Card) -> Iterator[str]:
-    wanted = set(_routes(card))
-    for route in _routes_seen(world.routes, card):
-        if route not in wanted:
+    wanted, seen = set(_routes(card)), set(_routes_seen(world.routes, card))
+    replaced = {route.place for route in wanted - seen}
+    for route in seen - wanted:
+        if route.place not in replaced:
             yield f"route del {route.line(card.name).removesuffix(' proto static')}"
     keep = {address.with_prefixlen for address in card.addresses}
     misplaced = _misplaced(card)
@@ -176,13 +187,16 @@ def _routes(card: Card) -> Iterator[RouteLine]:
     """The routes of a card; its own table exists only where there is one to put in."""
     for route in card.wanted.routes:
         network = ip_network(route.destination)
-        via, source = str(ip_address(route.via)), card.source(network.version)
+        via = str(ip_address(route.via))
+        # A route's IPv6 source is refused while the address settles; and see _missing_addresses.
+        source = card.first(4) if network.version == 4 else None
         yield RouteLine(_MAIN, str(network), via, _METRIC + card.position, source)
         yield RouteLine(card.table, str(network), via, _METRIC, source)
     if card.wanted.routes:
-        sources: dict[str, str] = {}
+        sources: dict[str, str | None] = {}
         for address in card.addresses:
-            sources.setdefault(str(address.network), str(address.ip))
+            source = str(address.ip) if address.version == 4 else None
+            sources.setdefault(str(address.network), source)
         for destination, source in sources.items():
             yield RouteLine(card.table, destination, None, _METRIC, source)
 
@@ -197,7 +211,7 @@ def _routes_seen(routes: Iterable[Mapping[str, Any]], card: Card) -> Iterator[Ro
         via, source = route.get("gateway"), route.get("prefsrc")
         yield RouteLine(
             _MAIN if table == "main" else card.table,
-            _destination(route["dst"], via or source),
+            _destination(route["dst"], via),
             via,
             route.get("metric", 0),
             source,

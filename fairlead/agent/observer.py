@@ -42,8 +42,11 @@ class Observer:
         self._failures = 0
         self.seen = Seen()
 
-    async def look(self) -> Seen:
-        """Look now; the result also stays in `seen`."""
+    async def look(self, *, patient: bool) -> Seen:
+        """Look now; the result also stays in `seen`.
+
+        `patient` while a change is under way: then a haproxy that lives has reason to be silent.
+        """
         async with self._lock:
             if self._haproxy.pid() is None:
                 self._totals.update({})
@@ -53,7 +56,7 @@ class Observer:
                 self.seen = await self._ask()
                 self._failures = 0
             except Retryable:
-                self._failures += 1
+                self._failures += not patient
                 if self._failures >= _PATIENCE:
                     self.seen = Seen()
             self._looks += 1
