@@ -157,7 +157,11 @@ class Health:
             await self._queue.put(pulse.lb_id)
             await self._observed(pulse, status.silent(tree))
             return
-        found = status.assess(tree, pulse.listeners.values(), pulse.members.values())
+        found = status.assess(
+            tree,
+            {one.id: one.state for one in pulse.listeners.values()},
+            {one.id: one.state for one in pulse.members.values()},
+        )
         await self._observed(pulse, found)
 
     async def _observed(self, pulse: Pulse, found: dict[str, str]) -> None:

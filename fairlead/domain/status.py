@@ -6,11 +6,10 @@ operating_status follows from the reports of amphorae, with Octavia's meanings. 
 SQL expressions equal to `provisioning` and `operating`; its contract suite compares them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from fairlead.domain.model import Member, Resource
 from fairlead.domain.tree import Tree
-from fairlead.wire.heartbeat import ListenerReport, MemberReport
 
 ONLINE, OFFLINE, DEGRADED, ERROR = "ONLINE", "OFFLINE", "DEGRADED", "ERROR"
 DRAINING, NO_MONITOR = "DRAINING", "NO_MONITOR"
@@ -48,12 +47,14 @@ def operating(tree: Tree, resource: Resource) -> str:
     return tree.observed.get(resource.id) or initial(tree, resource)
 
 
-def assess(
-    tree: Tree, listeners: Iterable[ListenerReport], members: Iterable[MemberReport]
-) -> dict[str, str]:
-    """Operating status of every live object of the tree, as a healthy amphora reports them."""
-    seen = {m.id: _MEMBER.get(m.state, ERROR) for m in members}
-    states = {one.id: _LISTENER.get(one.state, OFFLINE) for one in listeners}
+def assess(tree: Tree, listeners: Mapping[str, str], members: Mapping[str, str]) -> dict[str, str]:
+    """Operating status of every live object of the tree, as a healthy amphora reports them.
+
+    `listeners` and `members` are the reported states by id: OPEN, FULL or STOP, and UP, DOWN,
+    DRAIN, MAINT or NOCHECK (see wire/heartbeat.py).
+    """
+    seen = {i: _MEMBER.get(state, ERROR) for i, state in members.items()}
+    states = {i: _LISTENER.get(state, OFFLINE) for i, state in listeners.items()}
     found: dict[str, str] = {}
     for pool in tree.pools:
         below = [_member(tree, m, seen) for m in tree.members(pool.id)]
