@@ -92,7 +92,7 @@ class LiveAmphora:
         """Write boot.json and start the agent."""
         credentials = await self.secrets.issue(self.amphora_id, ADDRESS)
         boot = Boot(
-            amphora_id=self.amphora_id, listen=ADDRESS, agent_port=AGENT_PORT,
+            amphora_id=self.amphora_id, listen="0.0.0.0", agent_port=AGENT_PORT,
             certificate=credentials.certificate, private_key=credentials.private_key,
             authority=credentials.authority,
             heartbeat_key=self.secrets.heartbeat_key(self.amphora_id),

@@ -4,6 +4,7 @@ PURE. The controller sends a whole `AmphoraConfig` (PUT /v1/config) and gets `Ap
 `Rejected`; it asks for `AgentStatus` (GET /v1/status). The agent builds nothing: haproxy.cfg
 arrives finished. `servers` repeats the server lines of that file as data, so that the agent can
 make the running haproxy match through its runtime API when nothing else in the file changed.
+A request's Host header is the amphora's id; another amphora's agent answers 421.
 Bodies are JSON. Imported by render (makes it), drivers/amphora_rest (sends it), agent (applies).
 """
 

@@ -5,6 +5,8 @@ id (a UUID's bytes), then the zlib-compressed msgpack of a `Report`. The key is 
 amphora, so one stolen key speaks for one amphora only. `Report.sequence` and `Report.sent_at`
 are inside the signature: the receiver drops what is older than what it has seen.
 Counters are running totals since the amphora was created; the agent keeps them across reloads.
+A report too long for a datagram of 60,000 bytes comes as several, each with a sequence number of
+its own and a part of the lists: a receiver merges by id, and never takes an absence for news.
 """
 
 import hashlib

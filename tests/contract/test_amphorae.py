@@ -1,0 +1,183 @@
+"""The contract of `ports.Amphorae`: whoever stands for an amphora's agent keeps it.
+
+`Agents` is what a world must offer beside the port: an amphora that listens, a way to silence it
+and configurations that its checks accept or refuse.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import pytest
+from live_amphora import ADDRESS, LiveAmphora, live_amphora, server
+
+from fairlead.drivers.amphora_rest import AmphoraRest
+from fairlead.errors import Fenced, Permanent, Retryable
+from fairlead.ports import Amphorae
+from fairlead.wire.amphora import AmphoraConfig
+
+
+class Agents(Protocol):
+    port: Amphorae
+    amphora_id: str
+    address: str
+
+    def good(self, number: int, *, epoch: int = 1) -> AmphoraConfig:
+        """A configuration; another `number`, another revision."""
+        ...
+
+    def bad(self, *, epoch: int = 1) -> AmphoraConfig:
+        """A configuration that the check refuses."""
+        ...
+
+    def silence(self) -> None:
+        """From here on the agent does not answer."""
+        ...
+
+
+class RealAgents:
+    """`AmphoraRest` with a real agent and a real haproxy."""
+
+    def __init__(self, amphora: LiveAmphora) -> None:
+        self._amphora = amphora
+        self.port: Amphorae = amphora.rest
+        self.amphora_id = amphora.amphora_id
+        self.address = ADDRESS
+
+    def good(self, number: int, *, epoch: int = 1) -> AmphoraConfig:
+        return self._amphora.config(server("m1", 9001, weight=number), epoch=epoch)
+
+    def bad(self, *, epoch: int = 1) -> AmphoraConfig:
+        return self._amphora.config(server("m1", 9001), epoch=epoch, extra="\n    nonsense here")
+
+    def silence(self) -> None:
+        self._amphora.kill()
+
+
+@pytest.fixture(params=[pytest.param("agent", marks=pytest.mark.root)])
+async def agents(request: pytest.FixtureRequest) -> AsyncIterator[Agents]:
+    request.getfixturevalue("own_network")
+    async with live_amphora() as amphora:
+        await amphora.boot()
+        yield RealAgents(amphora)
+
+
+async def test_fresh_agent_has_nothing(agents: Agents) -> None:
+    status = await agents.port.status(agents.amphora_id, agents.address)
+    assert (status.amphora_id, status.revision) == (agents.amphora_id, None)
+    assert status.report.amphora_id == agents.amphora_id
+
+
+async def test_configuration_is_in_force_and_repeating_it_is_nothing(agents: Agents) -> None:
+    for number in (1, 2):
+        config = agents.good(number)
+        applied = await agents.port.configure(agents.amphora_id, agents.address, config)
+        assert applied.revision == config.revision
+        assert applied.how != "unchanged"
+        status = await agents.port.status(agents.amphora_id, agents.address)
+        assert status.revision == config.revision
+        assert status.report.revision == config.revision
+        again = await agents.port.configure(agents.amphora_id, agents.address, config)
+        assert again.how == "unchanged"
+
+
+async def test_sequence_grows(agents: Agents) -> None:
+    first = await agents.port.status(agents.amphora_id, agents.address)
+    second = await agents.port.status(agents.amphora_id, agents.address)
+    assert second.report.sequence > first.report.sequence
+    assert second.report.boot == first.report.boot
+
+
+async def test_refused_configuration_is_permanent_and_changes_nothing(agents: Agents) -> None:
+    good = agents.good(1)
+    await agents.port.configure(agents.amphora_id, agents.address, good)
+    with pytest.raises(Permanent):
+        await agents.port.configure(agents.amphora_id, agents.address, agents.bad())
+    status = await agents.port.status(agents.amphora_id, agents.address)
+    assert status.revision == good.revision
+
+
+async def test_older_epoch_is_fenced_and_an_equal_one_is_not(agents: Agents) -> None:
+    current = agents.good(1, epoch=5)
+    await agents.port.configure(agents.amphora_id, agents.address, current)
+    with pytest.raises(Fenced):
+        await agents.port.configure(agents.amphora_id, agents.address, agents.good(2, epoch=4))
+    status = await agents.port.status(agents.amphora_id, agents.address)
+    assert status.revision == current.revision
+    await agents.port.configure(agents.amphora_id, agents.address, agents.good(2, epoch=5))
+
+
+async def test_refused_configuration_still_fences(agents: Agents) -> None:
+    with pytest.raises(Permanent):
+        await agents.port.configure(agents.amphora_id, agents.address, agents.bad(epoch=9))
+    with pytest.raises(Fenced):
+        await agents.port.configure(agents.amphora_id, agents.address, agents.good(1, epoch=8))
+
+
+async def test_silence_is_retryable_and_names_the_amphora(agents: Agents) -> None:
+    agents.silence()
+    with pytest.raises(Retryable, match=agents.amphora_id):
+        await agents.port.status(agents.amphora_id, agents.address)
+    with pytest.raises(Retryable, match=agents.amphora_id):
+        await agents.port.configure(agents.amphora_id, agents.address, agents.good(1))
+
+
+async def test_changes_at_once_all_end_and_one_is_in_force(agents: Agents) -> None:
+    configs = [agents.good(number) for number in range(1, 5)]
+    await asyncio.gather(
+        *(agents.port.configure(agents.amphora_id, agents.address, config) for config in configs)
+    )
+    status = await agents.port.status(agents.amphora_id, agents.address)
+    assert status.revision in {config.revision for config in configs}
+
+
+@pytest.mark.root
+class TestAmphoraRest:
+    """What only the real driver can get wrong."""
+
+    async def test_another_amphora_at_the_address_is_not_configured(self, agents: Agents) -> None:
+        other = str(uuid.uuid4())
+        with pytest.raises(Retryable, match=other):
+            await agents.port.configure(other, agents.address, agents.good(1))
+        status = await agents.port.status(agents.amphora_id, agents.address)
+        assert status.revision is None
+
+    async def test_certificate_for_another_address_is_refused(self, own_network: None) -> None:
+        async with live_amphora() as amphora:
+            await amphora.boot()
+            with pytest.raises(Retryable, match=r"127\.0\.0\.2.*certificate"):
+                await amphora.rest.status(amphora.amphora_id, "127.0.0.2")
+
+    async def test_agent_that_hangs_is_given_up(self, agents: Agents) -> None:
+        assert isinstance(agents, RealAgents)
+        live = agents._amphora
+        rest = AmphoraRest(live.secrets, timeout=0.5)
+        await rest.status(agents.amphora_id, ADDRESS)
+        assert live.agent is not None
+        os.kill(live.agent.pid, 19)
+        try:
+            with pytest.raises(Retryable, match="does not answer"):
+                await rest.status(agents.amphora_id, ADDRESS)
+        finally:
+            os.kill(live.agent.pid, 18)
+            await rest.close()
+
+    async def test_restarted_agent_is_found_again(self, agents: Agents) -> None:
+        """A kept connection that died is no failure a caller sees twice."""
+        assert isinstance(agents, RealAgents)
+        await agents.port.status(agents.amphora_id, agents.address)
+        agents.silence()
+        await agents._amphora.start()
+        status = await agents.port.status(agents.amphora_id, agents.address)
+        assert status.amphora_id == agents.amphora_id
+
+    async def test_calls_share_connections(self, agents: Agents) -> None:
+        assert isinstance(agents, RealAgents)
+        for _ in range(5):
+            await agents.port.status(agents.amphora_id, agents.address)
+        client = agents._amphora.rest._client
+        assert client is not None
+        pool = client._transport._pool  # type: ignore[attr-defined]
+        assert len(pool.connections) == 1
