@@ -30,7 +30,7 @@ class Plan(msgspec.Struct):
 
 def split(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The load balancer's own fields, and the nested lists."""
-    nested = {k: body[k] for k in ("listeners", "pools") if body.get(k)}
+    nested = {k: body[k] for k in ("listeners", "pools") if body.get(k) not in (None, [])}
     return {k: v for k, v in body.items() if k not in ("listeners", "pools")}, nested
 
 
@@ -63,7 +63,9 @@ def _first_generation(tree: Tree) -> Tree:
 
 
 def _objects(parent: Mapping[str, Any], name: str) -> Sequence[dict[str, Any]]:
-    value = parent.get(name) or []
+    value = parent.get(name)
+    if value is None:
+        return []
     if not isinstance(value, list) or not all(isinstance(v, dict) for v in value):
         raise refused(name, value, "Value should be a list of objects.")
     return value
@@ -86,9 +88,7 @@ def _all_pools(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _plan_pool(
     plan: Plan, body: Mapping[str, Any], lb_id: str, new_id: Callable[[], str], now: datetime
 ) -> None:
-    name = body.get("name")
-    if not name:
-        raise Refused("Validation failure: Pools must have a name when created in one request.")
+    name = _name(body)
     if name in plan.pools:
         raise Refused(f"Validation failure: Pool name {name} must be unique in the request.")
     own = {k: v for k, v in body.items() if k not in ("members", "healthmonitor", *_UNSAID)}
@@ -99,7 +99,7 @@ def _plan_pool(
         values = {**creation("member", member), "pool_id": pool_id}
         plan.steps.append(edits.add("member", values, new_id=new_id(), now=now))
     monitor = body.get("healthmonitor")
-    if monitor:
+    if monitor is not None:
         values = creation(
             "healthmonitor", {**_object(monitor, "healthmonitor"), "pool_id": pool_id}
         )
@@ -134,10 +134,17 @@ def _plan_policy(
 
 
 def _reference(plan: Plan, pool: Mapping[str, Any]) -> str:
-    name = pool.get("name")
+    name = _name(pool)
     if name not in plan.pools:
         raise Refused(f"Validation failure: Pool {name} is referenced but not defined.")
     return plan.pools[name]
+
+
+def _name(pool: Mapping[str, Any]) -> str:
+    name = pool.get("name")
+    if not name or not isinstance(name, str):
+        raise Refused("Validation failure: Pools must have a name when created in one request.")
+    return name
 
 
 def _object(value: Any, name: str) -> dict[str, Any]:

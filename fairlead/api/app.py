@@ -1,0 +1,84 @@
+"""The HTTP application, made from the list of operations.
+
+`create_app` is called once by the wiring; uvicorn serves what it returns. Litestar does the
+routing, everything else is ours: one handler function per operation, without dependency
+injection, so that a request costs little.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from litestar import Litestar, Request, Response
+from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
+
+from fairlead.api import networks
+from fairlead.api.calls import admitted, check_acceptable
+from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
+from fairlead.api.openapi import document
+from fairlead.api.operations import VERSIONS, Action, Operation, operations
+from fairlead.api.request_ids import stamp
+from fairlead.api.services import Services
+from fairlead.api.versions import version_document
+from fairlead.errors import FairleadError
+
+AnyRequest = Request[Any, Any, Any]
+_DISCOVERY = [*VERSIONS, *(f"{version}/lbaas" for version in VERSIONS)]
+
+
+def create_app(services: Services) -> Litestar:
+    """The API over these services."""
+    with_networks = services.network_admin is not None
+    handlers = [_handler(services, operation) for operation in operations()]
+    handlers += [
+        _open(["/"], version_document),
+        _open(_DISCOVERY, lambda _request: "v2"),
+        _open(["/openapi.json"], lambda _request: document(with_networks=with_networks)),
+    ]
+    if services.network_admin is not None:
+        handlers += networks.handlers(services, services.network_admin)
+    return Litestar(
+        route_handlers=handlers,
+        exception_handlers={
+            FairleadError: on_error(),
+            HTTPException: on_routing_error,
+            Exception: on_unforeseen,
+        },
+        before_send=[stamp],
+        request_max_body_size=services.body_maximum,
+        openapi_config=None,
+        logging_config=None,
+    )
+
+
+def _handler(services: Services, operation: Operation) -> HTTPRouteHandler:
+    return HTTPRouteHandler(
+        _paths(operation.path),
+        name=operation.name,
+        http_method=operation.method,  # type: ignore[arg-type] # a str that is one of them
+        status_code=200,  # of answers that set none; all of ours do
+    )(_admitting(services, operation.action, operation.kind))
+
+
+def _admitting(
+    services: Services, action: Action, kind: str
+) -> Callable[[AnyRequest], Awaitable[Response[bytes]]]:
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        return await action(await admitted(services, request, kind))
+
+    return handle
+
+
+def _open(paths: list[str], content: Callable[[AnyRequest], Any]) -> HTTPRouteHandler:
+    async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
+        check_acceptable(request)
+        return json_response(content(request))
+
+    return HTTPRouteHandler(paths, http_method="GET", status_code=200)(handle)
+
+
+def _paths(path: str) -> list[str]:
+    """Where an operation answers: below both versions, and with "lbaas" left out."""
+    short = path.removeprefix("lbaas/")
+    typed = [p.replace("_id}", "_id:str}") for p in dict.fromkeys((path, short))]
+    return [f"{version}/{p}" for version in VERSIONS for p in typed]

@@ -1,0 +1,85 @@
+"""Creating a load balancer, alone or with a whole tree below it.
+
+Everything the request itself can be wrong about is found before an address is taken. The VIP is
+allocated first and given back when a later step fails, so that the answer carries it at once.
+"""
+
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Response
+
+from fairlead.api import answers
+from fairlead.api.access import check_write
+from fairlead.api.calls import Call
+from fairlead.api.faults import json_response
+from fairlead.api.writing import check_subnets_of
+from fairlead.domain import bodies, planting
+from fairlead.domain.model import LoadBalancer, Member
+from fairlead.domain.observed import Vip
+from fairlead.domain.tree import Tree
+from fairlead.domain.views import entry
+from fairlead.errors import Refused
+from fairlead.ports import VipRequest
+
+log = structlog.get_logger()
+_WHERE = ("vip_port_id", "vip_network_id", "vip_subnet_id")
+
+
+async def create_balancer(call: Call) -> Response[bytes]:
+    """A load balancer with its VIP, and the tree below it: 201."""
+    given = await call.body("loadbalancer")
+    own, nested = planting.split(given) if isinstance(given, dict) else (given, {})
+    root = _root(call, bodies.creation("loadbalancer", own))
+    draft = _planted(call, root, nested)
+    subnets = {o.subnet_id for o in draft.objects.values() if isinstance(o, Member)}
+    await check_subnets_of(call, root.project_id, {s for s in subnets if s})
+    tree = await _stored(call, draft, nested)
+    await call.services.queue.put(tree.id)
+    log.info("accepted", method="POST", kind="loadbalancer", lb_id=tree.id, generation=1,
+             user=call.caller.user)  # fmt: skip
+    shown = answers.shown_tree(tree) if nested else answers.shown(entry(tree, tree.root))
+    return json_response({"loadbalancer": shown}, 201)
+
+
+def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
+    """The load balancer as asked for, without what the network will decide."""
+    project_id = values.pop("project_id", None) or call.caller.project_id
+    check_write(call.caller, project_id)
+    if not any(values.get(name) for name in _WHERE):
+        raise Refused(f"Validation failure: VIP must contain one of: {', '.join(_WHERE)}.")
+    return LoadBalancer(
+        id=call.services.new_id(),
+        project_id=project_id,
+        created_at=call.services.clock.now(),
+        **values,
+    )
+
+
+def _planted(call: Call, root: LoadBalancer, nested: dict[str, Any]) -> Tree:
+    return planting.plant(root, nested, new_id=call.services.new_id, now=root.created_at)
+
+
+async def _stored(call: Call, draft: Tree, nested: dict[str, Any]) -> Tree:
+    """Allocate the VIP and store the tree with it; on failure the VIP is given back."""
+    network, root = call.services.network, draft.root
+    request = VipRequest(
+        vip_port_id=root.vip_port_id,
+        vip_network_id=root.vip_network_id,
+        vip_subnet_id=root.vip_subnet_id,
+        vip_address=root.vip_address,
+    )
+    vip = await network.allocate_vip(root.id, str(root.project_id), request)
+    try:
+        placed = _with_vip(root, vip)
+        # Rules about addresses (allowed_cidrs) can only be checked now.
+        tree = _planted(call, placed, nested) if nested else draft.with_objects(placed)
+        return await call.services.store.create(tree)
+    except BaseException:
+        await network.release(vip.vip_port_id)
+        raise
+
+
+def _with_vip(root: LoadBalancer, vip: Vip) -> LoadBalancer:
+    return msgspec.structs.replace(root, **msgspec.structs.asdict(vip))

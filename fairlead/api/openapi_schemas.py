@@ -1,0 +1,212 @@
+"""Bodies as types, made from the declarations, for the OpenAPI document.
+
+PURE. Requests come from `domain.bodies.settable`, answers from what answers.py shows, so this file
+knows no field by name but those that the API adds to the declared ones. Called by openapi.py.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Optional
+
+import msgspec
+from msgspec import Meta, Struct, UnsetType, defstruct
+
+from fairlead.api import answers
+from fairlead.domain.bodies import settable
+from fairlead.domain.events import Event
+from fairlead.domain.model import KINDS
+from fairlead.domain.types import Field, describe
+from fairlead.wire.heartbeat import Counters
+
+Parts = list[tuple[str, Any] | tuple[str, Any, Any]]
+
+
+class Ref(Struct):
+    """A related object."""
+
+    id: str
+
+
+class Link(Struct):
+    """A page before ("previous") or after ("next") this one."""
+
+    rel: str
+    href: str
+
+
+class Fault(Struct):
+    """What is wrong with the request, or the service; `faultcode` is "Client" or "Server"."""
+
+    faultcode: str
+    faultstring: str
+    debuginfo: None
+
+
+class RoutingFault(Struct):
+    """The request did not reach a resource."""
+
+    code: int
+    title: str
+    description: str
+
+
+class NetworkFaultBody(Struct):
+    """What is wrong, by kind and in words."""
+
+    type: str
+    message: str
+    detail: str
+
+
+class NetworkFault(Struct):
+    """An error of the network API."""
+
+    NeutronError: NetworkFaultBody
+
+
+class Unauthenticated(Struct):
+    """No valid credentials came with the request."""
+
+    error: RoutingFault
+
+
+def request_types() -> dict[tuple[str, str], type[Struct]]:
+    """The type of each request body, by kind and use ("create", "update")."""
+    found = {}
+    trees = _tree_types()
+    for kind in KINDS:
+        found[kind, "create"] = trees.get(kind) or _creation(kind, f"{_title(kind)}Create")
+        found[kind, "update"] = _update(kind)
+    return found
+
+
+def answer_types() -> dict[str, type[Struct]]:
+    """The type of each kind as it is shown."""
+    return {kind: _answer(kind) for kind in KINDS}
+
+
+def other_answers() -> dict[str, type[Struct]]:
+    """Status tree, statistics and events."""
+    statuses = _status_tree()
+    balancer = defstruct("StatusTree", [("loadbalancer", statuses)])
+    counters = defstruct("Statistics", [(n, int) for n in Counters.__struct_fields__])
+    return {
+        "statuses": defstruct("Statuses", [("statuses", balancer)]),
+        "stats": defstruct("Stats", [("stats", counters)]),
+        "events": defstruct("Events", [("events", list[Event])]),
+    }
+
+
+def _title(kind: str) -> str:
+    return KINDS[kind].type.__name__
+
+
+def _tree_types() -> dict[str, type[Struct]]:
+    """The load balancer's creation type, which may hold a whole tree."""
+    pool = _creation("pool", "PoolTree", leave_out={"loadbalancer_id"}, optional=True, more=[
+        ("members", list[_creation("member", "MemberTree")], []),  # type: ignore[misc]
+        ("healthmonitor", Optional[  # noqa: UP045 - made at run time
+            _creation("healthmonitor", "HealthMonitorTree", leave_out={"pool_id"})], None),
+    ])  # fmt: skip
+    policy = _creation("l7policy", "L7PolicyTree", leave_out={"listener_id"}, more=[
+        ("redirect_pool", Optional[pool], None),  # noqa: UP045 - made at run time
+        ("rules", list[_creation("l7rule", "L7RuleTree")], []),  # type: ignore[misc]
+    ])  # fmt: skip
+    listener = _creation("listener", "ListenerTree", leave_out={"loadbalancer_id"}, more=[
+        ("default_pool", Optional[pool], None),  # noqa: UP045 - made at run time
+        ("l7policies", list[policy], []),  # type: ignore[valid-type]
+    ])  # fmt: skip
+    balancer = _creation("loadbalancer", "LoadBalancerCreate", more=[
+        ("listeners", list[listener], []),  # type: ignore[valid-type]
+        ("pools", list[pool], []),  # type: ignore[valid-type]
+    ])  # fmt: skip
+    own_pool = _creation("pool", "PoolCreate", more=[
+        ("listener_id", Annotated[str | None, Meta(
+            description="The listener whose default pool it becomes.")], None),
+    ])  # fmt: skip
+    return {"loadbalancer": balancer, "pool": own_pool}
+
+
+def _creation(
+    kind: str,
+    name: str,
+    *,
+    leave_out: Iterable[str] = (),
+    optional: bool = False,
+    more: Iterable[tuple[str, Any, Any]] = (),
+) -> type[Struct]:
+    """What a POST takes; `optional` because a name alone refers to another pool."""
+    fields = [f for n, f in settable(kind, at_creation=True).items() if n not in leave_out]
+    parts: Parts = [
+        (f.name, _typed(f)) if f.trait.required and not optional
+        else (f.name, _typed(f, None), _default(f))
+        for f in fields
+    ]  # fmt: skip
+    return _struct(name, [*parts, *more], kind, closed=True)
+
+
+def _update(kind: str) -> type[Struct]:
+    """What a PUT takes: nothing is required, null restores a default."""
+    parts: Parts = [
+        (f.name, _typed(f, UnsetType, *([None] if f.trait.nullable else [])), msgspec.UNSET)
+        for f in settable(kind, at_creation=False).values()
+    ]
+    return _struct(f"{_title(kind)}Update", parts, kind, closed=True)
+
+
+def _answer(kind: str) -> type[Struct]:
+    declared = describe(KINDS[kind].type)
+    parts: Parts = [(name, _shown_type(declared[name])) for name in answers.shown_fields(kind)]
+    parts.append(("tenant_id", Annotated[str | None, Meta(description="The same as project_id.")]))
+    parts += [
+        ("provisioning_status", Annotated[str, Meta(
+            description="PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE, ACTIVE or ERROR.")]),
+        ("operating_status", Annotated[str, Meta(
+            description="ONLINE, OFFLINE, DEGRADED, ERROR, DRAINING or NO_MONITOR.")]),
+    ]  # fmt: skip
+    parts += [(name, list[Ref]) for name in answers.LINKS.get(kind, ())]
+    if kind == "pool":
+        parts.append(("healthmonitor_id", str | None))
+    return _struct(_title(kind), parts, kind)
+
+
+def _status_tree() -> type[Struct]:
+    own: Parts = [(n, str) for n in ("id", "name", "provisioning_status", "operating_status")]
+    member = defstruct("MemberStatus", [*own, ("address", str), ("protocol_port", int)])
+    monitor = defstruct("HealthMonitorStatus", [*own, ("type", str)])
+    pool = defstruct("PoolStatus", [
+        *own, ("members", list[member]),  # type: ignore[valid-type]
+        ("health_monitor", monitor | UnsetType, msgspec.UNSET),
+    ])  # fmt: skip
+    listener = defstruct("ListenerStatus", [*own, ("pools", list[pool])])  # type: ignore[valid-type]
+    return defstruct(
+        "LoadBalancerStatus",
+        [*own, ("listeners", list[listener])],  # type: ignore[valid-type]
+    )
+
+
+def _typed(field: Field, *others: Any) -> Any:
+    """The field's type, or one of the others, with its description."""
+    hint = field.type
+    for other in others:
+        hint = hint | other if hasattr(hint, "__or__") else Optional[hint]  # noqa: UP045
+    return Annotated[hint, Meta(description=field.description)]
+
+
+def _shown_type(field: Field) -> Any:
+    """The type as answers have it: times are texts, and empty lists may show as null."""
+    hint = field.type
+    if field.name.endswith("_at"):
+        hint = str | None
+    elif field.name == "allowed_cidrs":
+        hint = hint | None
+    return Annotated[hint, Meta(description=field.description)]
+
+
+def _default(field: Field) -> Any:
+    return None if field.default is msgspec.NODEFAULT else field.default
+
+
+def _struct(name: str, parts: Parts, kind: str, *, closed: bool = False) -> type[Struct]:
+    """A type with the kind's description; `closed` to other keys."""
+    about = {"__doc__": KINDS[kind].type.__doc__}
+    return defstruct(name, parts, kw_only=True, namespace=about, forbid_unknown_fields=closed)

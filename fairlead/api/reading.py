@@ -1,0 +1,119 @@
+"""Reading: lists, single objects, status trees, statistics and events, for every kind alike.
+
+A foreign object is 403, an unknown one 404 first. One object costs one query, however large its
+load balancer is.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from litestar import Response
+from litestar.exceptions import NotFoundException
+
+from fairlead.api import answers, selection
+from fairlead.api.access import check_admin, check_read
+from fairlead.api.calls import Call
+from fairlead.api.faults import json_response
+from fairlead.domain import views
+from fairlead.domain.events import Event
+from fairlead.domain.model import KINDS, Listener
+from fairlead.domain.query import Query
+from fairlead.domain.views import Entry
+from fairlead.errors import NotFound
+from fairlead.wire.heartbeat import Counters
+
+EVENTS = 100
+
+
+async def show_list(call: Call) -> Response[bytes]:
+    """One page of a kind's objects."""
+    holder = call.holder
+    if holder is None:
+        query = selection.query_of(call, None, selection.project_of(call))
+    else:
+        above = await entry_above(call, holder)
+        check_read(call.caller, above.resource.project_id)
+        asked = call.parameters.one("project_id") or call.parameters.one("tenant_id")
+        query = selection.query_of(call, holder[1], asked)
+    page = await call.services.store.list(query)
+    fields = call.parameters.many("fields")
+    plural = KINDS[call.kind].plural
+    return json_response({
+        plural: [answers.selected(answers.shown(one), fields) for one in page],
+        f"{plural}_links": selection.links_of(call, query, page),
+    })  # fmt: skip
+
+
+async def show(call: Call) -> Response[bytes]:
+    """One object."""
+    holder = call.holder
+    if holder is not None:
+        await entry_above(call, holder)
+    one = await readable(call)
+    fields = call.parameters.many("fields")
+    answer = answers.selected(answers.shown(one), fields)
+    return json_response({KINDS[call.kind].wrapper: answer})
+
+
+async def show_statuses(call: Call) -> Response[bytes]:
+    """The status tree of a load balancer."""
+    tree = await call.services.store.tree(call.object_id)
+    check_read(call.caller, tree.root.project_id)
+    return json_response({"statuses": {"loadbalancer": views.status_tree(tree)}})
+
+
+async def show_stats(call: Call) -> Response[bytes]:
+    """Traffic of a listener, or of all listeners of a load balancer together."""
+    resource = (await readable(call)).resource
+    if isinstance(resource, Listener):
+        counted = await call.services.store.statistics(resource.loadbalancer_id)
+        return _stats([counted[resource.id]] if resource.id in counted else [])
+    return _stats((await call.services.store.statistics(resource.id)).values())
+
+
+async def show_events(call: Call) -> Response[bytes]:
+    """What happened to a load balancer, newest first; for operators."""
+    check_admin(call.caller)
+    limit = selection.limit_of(call.parameters, call.services.page_maximum, EVENTS)
+    lb_id = (await readable(call)).resource.id
+    events = await call.services.store.events(lb_id, limit=limit)
+    return json_response({"events": [_event(event) for event in events]})
+
+
+async def readable(call: Call) -> Entry:
+    """The object the path is about; `NotFound`, then `Forbidden`."""
+    holder = call.holder
+    one = await entry_of(call, call.kind, call.object_id, parent_id=holder and holder[1])
+    check_read(call.caller, one.resource.project_id)
+    return one
+
+
+async def entry_above(call: Call, holder: tuple[str, str]) -> Entry:
+    """The object whose path is continued; a missing one makes the whole path unknown."""
+    try:
+        return await entry_of(call, *holder)
+    except NotFound as error:
+        raise NotFoundException(detail=str(error)) from None
+
+
+async def entry_of(call: Call, kind: str, object_id: str, *, parent_id: str | None = None) -> Entry:
+    """An object by id; `NotFound` also when it hangs below another parent."""
+    query = Query(kind=kind, parent_id=parent_id, filters={"id": object_id}, limit=1)
+    found = await call.services.store.list(query)
+    if not found:
+        raise NotFound(KINDS[kind].word, object_id)
+    return found[0]
+
+
+def _stats(counters: Iterable[Counters]) -> Response[bytes]:
+    all_of_them = list(counters)
+    total = {
+        name: sum(getattr(one, name) for one in all_of_them)
+        for name in Counters.__struct_fields__
+    }  # fmt: skip
+    return json_response({"stats": total})
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(event), "at": event.at.isoformat(timespec="milliseconds")}

@@ -1,0 +1,162 @@
+"""Lists: which objects, which fields, in which order, which page.
+
+Names and types come from the resource's declaration: every field with one plain value can be
+filtered and sorted by. `query_of` reads a list request, `links_of` makes the links to the pages
+before and after. The database does the work.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, get_args, get_origin
+from urllib.parse import urlencode
+
+import msgspec
+from litestar.exceptions import HTTPException
+
+from fairlead.api.access import check_read
+from fairlead.api.calls import Call
+from fairlead.api.parameters import Parameters
+from fairlead.domain.bodies import choices, refused
+from fairlead.domain.model import KINDS
+from fairlead.domain.query import Query
+from fairlead.domain.types import Access, Field, describe
+from fairlead.domain.views import Entry
+from fairlead.errors import Refused
+
+STATUSES = ("provisioning_status", "operating_status")
+TAGS = {"tags": "tags", "tags-any": "tags_any", "not-tags": "not_tags",
+        "not-tags-any": "not_tags_any"}  # fmt: skip
+_PAGING = frozenset({"fields", "sort", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
+_OWNER = frozenset({"project_id", "tenant_id"})
+_PLAIN = (str, int, float, bool, datetime)
+_DIRECTIONS = {"asc": False, "desc": True}
+
+
+def query_of(call: Call, parent_id: str | None, project_id: str | None) -> Query:
+    """The query a list request describes; `project_id` is the owner it is narrowed to."""
+    given = call.parameters
+    return Query(
+        kind=call.kind,
+        project_id=project_id,
+        parent_id=parent_id,
+        filters=_filters(call.kind, given),
+        sort=_sort(call.kind, given),
+        limit=limit_of(given, call.services.page_maximum),
+        marker=given.one("marker") or None,
+        reverse=given.flag("page_reverse"),
+        **{field: given.many(name) for name, field in TAGS.items()},
+    )
+
+
+def project_of(call: Call) -> str | None:
+    """The project a list is narrowed to, None for all; `Forbidden` for a foreign one."""
+    given = call.parameters
+    asked = given.one("project_id") or given.one("tenant_id")
+    if call.caller.is_admin:
+        return asked
+    check_read(call.caller, asked or call.caller.project_id)
+    return call.caller.project_id
+
+
+def links_of(call: Call, query: Query, page: Sequence[Entry]) -> list[dict[str, str]]:
+    """Links to the pages before and after; they repeat all that was asked for."""
+    if not page:
+        return []
+    kept = [(k, v) for k, v in call.parameters.pairs if k not in ("marker", "page_reverse")]
+    if not any(name == "limit" for name, _ in kept):
+        kept.append(("limit", str(query.limit)))
+    here = str(call.request.url.with_replacements(query=""))
+    links = []
+    if query.marker:
+        before = urlencode([*kept, ("marker", page[0].resource.id), ("page_reverse", "True")])
+        links.append({"rel": "previous", "href": f"{here}?{before}"})
+    if query.limit is not None and len(page) >= query.limit:
+        after = urlencode([*kept, ("marker", page[-1].resource.id)])
+        links.append({"rel": "next", "href": f"{here}?{after}"})
+    return links
+
+
+@cache
+def filterable(kind: str) -> dict[str, Field]:
+    """Fields with one plain value, by name: what lists filter and sort by."""
+    declared = describe(KINDS[kind].type)
+    return {
+        name: field
+        for name, field in declared.items()
+        if field.trait.access is not Access.HIDDEN and _is_plain(field.type)
+    }
+
+
+def _is_plain(hint: Any) -> bool:
+    if get_origin(hint) in (tuple, dict):
+        return False
+    return bool(choices(hint)) or hint in _PLAIN or any(_is_plain(p) for p in get_args(hint))
+
+
+def _filters(kind: str, given: Parameters) -> dict[str, object]:
+    fields = filterable(kind)
+    found: dict[str, object] = {}
+    for name, text in given.pairs:
+        if name in _PAGING or name in TAGS or name in _OWNER:
+            continue
+        if name in found or (name not in fields and name not in STATUSES):
+            raise Refused("One or more arguments are either duplicate or invalid")
+        found[name] = text if name in STATUSES else _value(fields[name], text)
+    return found
+
+
+def _value(field: Field, text: str) -> object:
+    """The text as the field's type; text that no such field can have matches nothing."""
+    try:
+        value = msgspec.convert(text, field.type, strict=False)
+        value = field.trait.check(value) if field.trait.check else value
+    except (msgspec.ValidationError, ValueError) as error:
+        if _is_text(field.type):
+            return text
+        raise refused(field.name, text, f"{error}.") from None
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+def _is_text(hint: Any) -> bool:
+    offered = choices(hint)
+    if offered:
+        return isinstance(offered[0], str)
+    return hint is str or any(_is_text(part) for part in get_args(hint))
+
+
+def _sort(kind: str, given: Parameters) -> tuple[tuple[str, bool], ...]:
+    pairs = [part.partition(":") for part in given.many("sort")]
+    keys = [key.strip() for key, _, _ in pairs]
+    words = [word.strip() for _, _, word in pairs]
+    if not pairs:
+        keys, words = list(given.many("sort_key")), list(given.many("sort_dir"))
+        if len(words) > len(keys):
+            raise Refused("Validation failure: sort_dir has more entries than sort_key.")
+        words += [""] * (len(keys) - len(words))
+    return tuple(_order(kind, key, word) for key, word in zip(keys, words, strict=True))
+
+
+def _order(kind: str, key: str, word: str) -> tuple[str, bool]:
+    name = "project_id" if key == "tenant_id" else key
+    if name not in filterable(kind) and name not in STATUSES:
+        raise refused("sort", key, "Value should be the name of a field.")
+    if (word or "asc") not in _DIRECTIONS:
+        raise refused("sort", word, "Value should be one of: asc, desc.")
+    return name, _DIRECTIONS[word or "asc"]
+
+
+def limit_of(given: Parameters, maximum: int, default: int | None = None) -> int:
+    """How many objects to answer with; `limit` below 1 or "infinite" is as many as allowed."""
+    text = given.one("limit")
+    if text is None:
+        return default or maximum
+    if text == "infinite":
+        return maximum
+    try:
+        asked = int(text)
+    except ValueError:
+        raise HTTPException(status_code=400, detail="limit should be an integer") from None
+    return min(asked, maximum) if asked > 0 else maximum

@@ -1,0 +1,26 @@
+"""What the API needs from the outside, put together by the wiring."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from fairlead.api.access import Authenticator
+from fairlead.ports import Clock, Network, NetworkAdmin, Store, WorkQueue
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """Ports, and the few numbers that operators may set.
+
+    `network_admin` None leaves the network API out. `page_maximum` is the longest page of a
+    list; `body_maximum` the largest request body, in bytes.
+    """
+
+    store: Store
+    queue: WorkQueue
+    network: Network
+    network_admin: NetworkAdmin | None
+    clock: Clock
+    new_id: Callable[[], str]
+    authenticator: Authenticator
+    page_maximum: int = 1000
+    body_maximum: int = 4 * 1024 * 1024

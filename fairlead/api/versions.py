@@ -1,0 +1,29 @@
+"""Version discovery: what clients ask before they ask anything else. No credentials needed.
+
+There is no version header: clients only look at the newest minor version to know which fields
+exist. Every field of every minor version is known here; options that the provider does not
+have yet are refused by name.
+"""
+
+from typing import Any
+
+from litestar import Request
+
+NEWEST_MINOR = 30
+_UPDATED = "2026-10-01T00:00:00Z"
+
+
+def version_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The document at "/": every minor version, the newest one CURRENT."""
+    href = f"{str(request.base_url).rstrip('/')}/v2"
+    return {
+        "versions": [
+            {
+                "id": f"v2.{minor}",
+                "status": "CURRENT" if minor == NEWEST_MINOR else "SUPPORTED",
+                "updated": _UPDATED,
+                "links": [{"href": href, "rel": "self"}],
+            }
+            for minor in range(NEWEST_MINOR + 1)
+        ]
+    }

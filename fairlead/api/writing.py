@@ -1,0 +1,203 @@
+"""Changing: create, update, delete and the member batch, for every kind alike.
+
+A write decodes the body, gives the store an edit, wakes the controller, and answers with what
+the edited tree says. It never waits for the controller and never refuses because something is
+pending. Whether the caller may is checked inside the edit, on the very tree that is changed.
+Creating a load balancer is in balancers.py.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+from litestar import Response
+from litestar.exceptions import NotFoundException
+
+from fairlead.api import answers
+from fairlead.api.access import check_write
+from fairlead.api.calls import Call
+from fairlead.api.faults import json_response
+from fairlead.api.reading import entry_of
+from fairlead.domain import bodies, edits, views
+from fairlead.domain.bodies import refused
+from fairlead.domain.model import KINDS
+from fairlead.domain.tree import Tree, parent_id
+from fairlead.domain.types import uuid_text
+from fairlead.errors import NotFound, Refused
+
+log = structlog.get_logger()
+
+
+async def create(call: Call) -> Response[bytes]:
+    """Add an object to a load balancer's tree: 201."""
+    values = await _creation_values(call)
+    lb_id = await _tree_of_new(call, values)
+    await check_subnets(call, lb_id, [values])
+    new_id = call.services.new_id()
+    adding = edits.add(call.kind, values, new_id=new_id, now=call.services.clock.now())
+    tree = await edit(call, lb_id, adding)
+    return _answer(call, tree, new_id, 201)
+
+
+async def update(call: Call) -> Response[bytes]:
+    """Set fields of an object: 200."""
+    values = bodies.changes(call.kind, await call.body(KINDS[call.kind].wrapper))
+    object_id = call.object_id
+    changing = edits.change(call.kind, object_id, values, now=call.services.clock.now())
+    tree = await edit(call, await _tree_of(call), changing)
+    return _answer(call, tree, object_id, 200)
+
+
+async def delete(call: Call) -> Response[bytes]:
+    """Ask for an object to go: 204. A load balancer with children needs ?cascade=true."""
+    cascade = call.kind == "loadbalancer" and call.parameters.flag("cascade")
+    removing = edits.remove(call.kind, call.object_id, cascade=cascade)
+    await edit(call, await _tree_of(call), removing)
+    return Response(b"", status_code=204)
+
+
+async def replace_members(call: Call) -> Response[bytes]:
+    """Make a pool's members the given ones: 202. ?additive_only=true keeps the others."""
+    wanted = await call.body("members")
+    if not isinstance(wanted, list):
+        raise refused("members", wanted, "Value should be a list of objects.")
+    values = [bodies.creation("member", one) for one in wanted]
+    lb_id = await _tree_below_holder(call)
+    await check_subnets(call, lb_id, values)
+    replacing = edits.replace_members(
+        call.id_of("pool"),
+        values,
+        additive_only=call.parameters.flag("additive_only"),
+        new_ids=[call.services.new_id() for _ in values],
+        now=call.services.clock.now(),
+    )
+    await edit(call, lb_id, replacing)
+    return Response(b"", status_code=202)
+
+
+async def edit(call: Call, lb_id: str, change: edits.Edit) -> Tree:
+    """Edit a tree the caller may change, below the parent that the path names, and wake up."""
+    holder = call.holder
+
+    def checked(tree: Tree) -> Tree:
+        check_write(call.caller, tree.root.project_id)
+        if holder is not None:
+            _check_below(tree, call, holder)
+        return change(tree)
+
+    tree = await call.services.store.edit(lb_id, checked)
+    await call.services.queue.put(lb_id)
+    log.info(
+        "accepted",
+        method=call.request.method,
+        kind=call.kind,
+        lb_id=lb_id,
+        generation=tree.generation,
+        user=call.caller.user,
+    )
+    return tree
+
+
+async def check_subnets(call: Call, lb_id: str, members: Iterable[Mapping[str, Any]]) -> None:
+    """`Refused` when a member names a subnet that its project does not have."""
+    wanted = {m["subnet_id"] for m in members if m.get("subnet_id")}
+    if not wanted:
+        return
+    owner = (await entry_of(call, "loadbalancer", lb_id)).resource.project_id
+    check_write(call.caller, owner)
+    await check_subnets_of(call, owner, wanted)
+
+
+async def check_subnets_of(call: Call, project_id: str | None, wanted: Iterable[str]) -> None:
+    """`Refused` when one of the subnets is not there for the project."""
+    for subnet_id in sorted(wanted):
+        try:
+            await call.services.network.subnet(subnet_id, project_id)
+        except NotFound:
+            raise Refused(f"Subnet {subnet_id} not found.") from None
+
+
+async def _creation_values(call: Call) -> dict[str, Any]:
+    """Values of a new object, its parent among them."""
+    given = await call.body(KINDS[call.kind].wrapper)
+    if call.kind == "pool" and isinstance(given, dict):
+        return _pool_values(given)
+    values = bodies.creation(call.kind, given)
+    if call.holder is not None:
+        field = KINDS[call.kind].parent_field
+        values[str(field)] = call.holder[1]
+    return values
+
+
+def _pool_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A pool names its load balancer, or the listener whose default pool it becomes."""
+    parents = {
+        name: _parent(name, given[name])
+        for name in ("loadbalancer_id", "listener_id")
+        if given.get(name) is not None
+    }
+    own = {k: v for k, v in given.items() if k not in ("loadbalancer_id", "listener_id")}
+    values = bodies.creation("pool", own)
+    if not parents:
+        raise Refused("Validation failure: Must provide at least one of: "
+                      "loadbalancer_id, listener_id.")  # fmt: skip
+    return {**values, **parents}
+
+
+def _parent(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise refused(name, value, "Value should be UUID format.")
+    try:
+        return uuid_text(value)
+    except ValueError as error:
+        raise refused(name, value, f"{error}.") from None
+
+
+async def _tree_of_new(call: Call, values: dict[str, Any]) -> str:
+    """The load balancer that a new object will belong to; the pool's listener may tell."""
+    if call.holder is not None:
+        return await _tree_below_holder(call)
+    if "loadbalancer_id" in values:
+        return str(values["loadbalancer_id"])
+    if call.kind == "pool":
+        values["loadbalancer_id"] = await call.services.store.owner(
+            "listener", values["listener_id"]
+        )
+        return str(values["loadbalancer_id"])
+    parent, field = KINDS[call.kind].parent, KINDS[call.kind].parent_field
+    return await call.services.store.owner(str(parent), values[str(field)])
+
+
+async def _tree_of(call: Call) -> str:
+    """The load balancer of the object that the path is about."""
+    if call.kind == "loadbalancer":
+        return call.object_id
+    if call.holder is not None:
+        return await _tree_below_holder(call)
+    return await call.services.store.owner(call.kind, call.object_id)
+
+
+async def _tree_below_holder(call: Call) -> str:
+    assert call.holder is not None  # noqa: S101 - only paths below a pool or policy come here
+    try:
+        return await call.services.store.owner(*call.holder)
+    except NotFound as error:
+        raise NotFoundException(detail=str(error)) from None
+
+
+def _check_below(tree: Tree, call: Call, holder: tuple[str, str]) -> None:
+    """404 unless the path's object hangs below the path's parent."""
+    kind, object_id = holder
+    try:
+        tree.get(kind, object_id)
+    except NotFound as error:
+        raise NotFoundException(detail=str(error)) from None
+    if f"{call.kind}_id" in call.request.path_params:
+        below = tree.get(call.kind, call.object_id)
+        if parent_id(below) != object_id:
+            raise NotFound(KINDS[call.kind].word, call.object_id)
+
+
+def _answer(call: Call, tree: Tree, object_id: str, status: int) -> Response[bytes]:
+    shown = answers.shown(views.entry(tree, tree.get(call.kind, object_id)))
+    return json_response({KINDS[call.kind].wrapper: shown}, status)
