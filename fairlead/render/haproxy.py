@@ -12,7 +12,8 @@ from msgspec import Struct
 from fairlead.domain.model import Listener
 from fairlead.domain.tree import Tree
 from fairlead.render import backends, l7, servers
-from fairlead.render.servers import backend_name, host
+from fairlead.render.quoting import host
+from fairlead.render.servers import backend_name
 from fairlead.wire.amphora import Server
 
 _CLIENT = "%[src]"
@@ -95,7 +96,6 @@ def _defaults() -> list[str]:
         "",
         "defaults",
         "    load-server-state-from-file global",
-        "    option idle-close-on-response",
         "    option redispatch",
         "    retries 3",
     ]
@@ -113,6 +113,8 @@ def _frontend(tree: Tree, listener: Listener, site: Site) -> list[str]:
         body.append(f"tcp-request inspect-delay {listener.timeout_tcp_inspect}ms")
     body += _allowed(listener)
     if listener.protocol == "HTTP":
+        # Clients that keep connections open must not see them closed by a reload.
+        body.append("option idle-close-on-response")
         body += [
             line for name, line in _INSERTED.items()
             if listener.insert_headers.get(name, "").lower() == "true"

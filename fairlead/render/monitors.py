@@ -8,7 +8,7 @@ servers of today refuse.
 
 from fairlead.domain.model import HealthMonitor, Member, Pool
 from fairlead.domain.tree import Tree
-from fairlead.render.quoting import word
+from fairlead.render.quoting import host, word
 
 _SHORTEST = "100ms"
 _OVER_TLS = frozenset({"HTTPS", "TLS-HELLO"})
@@ -48,7 +48,7 @@ def server_words(monitor: HealthMonitor, member: Member, *, proxied: bool) -> li
     if proxied and monitor.type != "PING":
         words.append("check-send-proxy")
     if member.monitor_address:
-        words.append(f"addr {member.monitor_address}")
+        words.append(f"addr {host(member.monitor_address)}")
     if member.monitor_port:
         words.append(f"port {member.monitor_port}")
     return words

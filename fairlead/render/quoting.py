@@ -31,3 +31,8 @@ def fetch(method: str, name: str) -> str:
 def location(url: str) -> str:
     """A URL as a log-format word that yields exactly itself; what is not ASCII is %-encoded."""
     return word(quote(url, safe=_PRINTABLE).replace("%", "%%"))
+
+
+def host(address: str) -> str:
+    """An address where a port follows or could follow: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from fairlead.domain.model import HealthMonitor, Listener, Member, Pool
 from fairlead.domain.tree import Tree
 from fairlead.render import monitors
+from fairlead.render.quoting import host
 from fairlead.wire.amphora import Server
 
 _PROXY = {"PROXY": "send-proxy", "PROXYV2": "send-proxy-v2"}
@@ -23,11 +24,6 @@ _HASH_SCALE = 16
 def backend_name(pool: Pool, listener: Listener) -> str:
     """A pool is one backend per listener: mode and timeouts are the listener's."""
     return f"{pool.id}:{listener.id}"
-
-
-def host(address: str) -> str:
-    """An address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address
 
 
 def has_cookie(pool: Pool, listener: Listener) -> bool:
@@ -51,7 +47,7 @@ def servers(tree: Tree, pool: Pool, listener: Listener) -> tuple[Server, ...]:
         Server(
             backend=backend_name(pool, listener),
             name=member.id,
-            address=host(member.address),
+            address=member.address,
             port=member.protocol_port,
             weight=member.weight * scale,
             enabled=member.admin_state_up,
@@ -66,7 +62,7 @@ def line(server: Server) -> str:
     """The server's line in haproxy.cfg."""
     options = f" {server.options}" if server.options else ""
     disabled = "" if server.enabled else " disabled"
-    place = f"{server.address}:{server.port}"
+    place = f"{host(server.address)}:{server.port}"
     return f"    server {server.name} {place}{options} weight {server.weight}{disabled}"
 
 
