@@ -40,20 +40,19 @@ class Database:
     def __init__(self, url: str) -> None:
         # Documents go in as structs and come out as JSON text, for typed decoders to read.
         self.engine = create_async_engine(url, json_serializer=_json, json_deserializer=_as_is)
-        self._writers = self.engine
-        self._snapshots = self.engine
+        self._writers = self._readers = self.engine
         self._turn: asyncio.Lock | None = None
         if self.engine.dialect.name == "sqlite":
             self._turn = asyncio.Lock()
             self._writers = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-            self._snapshots = self.engine.execution_options(**{_BEGIN: "BEGIN"})
+            self._readers = self.engine.execution_options(**{_BEGIN: None})
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 
     @asynccontextmanager
     async def reading(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
         """A connection to read with; `snapshot` when several queries must see one moment."""
-        engine = self._snapshots if snapshot else self.engine
+        engine = self.engine if snapshot else self._readers
         with _translated():
             async with engine.connect() as connection:
                 yield connection
@@ -99,7 +98,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    statement = connection.get_execution_options().get(_BEGIN)
+    statement = connection.get_execution_options().get(_BEGIN, "BEGIN")
     if statement is not None:
         connection.exec_driver_sql(statement)
 

@@ -129,11 +129,20 @@ def _has_tag(tag: str) -> sa.ColumnElement[bool]:
 
 def _order(query: Query) -> Order:
     """Sort expressions, each with whether it descends; the last ones make the order total."""
-    named = dict(query.sort) | {k: d for k, d in _LAST_KEYS if k not in dict(query.sort)}
+    named: dict[str, bool] = {}
+    for name, descending in (*query.sort, *_LAST_KEYS):
+        named.setdefault(name, descending)
     return [
-        (_field(query.kind, name, "sorted"), descending != query.reverse)
+        (_ordered(_field(query.kind, name, "sorted")), descending != query.reverse)
         for name, descending in named.items()
     ]
+
+
+def _ordered(expression: Expression) -> Expression:
+    """Truth values as numbers, which both databases order."""
+    if isinstance(expression.type, sa.Boolean):
+        return sa.case((expression, 1), else_=0)
+    return expression
 
 
 def _order_by(order: Order) -> Iterator[sa.ColumnElement[Any]]:
