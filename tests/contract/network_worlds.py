@@ -15,6 +15,7 @@ from machines import ip
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from fairlead.drivers.fake import FakeNetwork, FakeWorld
 from fairlead.drivers.network_local import NetworkLocal
 
 INSTANCE = "c0ffee"
@@ -45,8 +46,19 @@ async def local(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
         await engine.dispose()
 
 
+@asynccontextmanager
+async def fake(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[World]:
+    network = FakeNetwork(FakeWorld())
+    made = await network.create_network("default", project_id="", shared=True)
+    subnets = [
+        await network.create_subnet(made.id, cidr=cidr, name="", gateway=None, project_id="")
+        for cidr in ("172.30.0.0/24", "fd00:1::/64")
+    ]
+    yield World(network, made.id, [subnet.id for subnet in subnets])
+
+
 REAL_DRIVERS = [pytest.param(local, id="local", marks=pytest.mark.root)]
-DRIVERS = [*REAL_DRIVERS]
+DRIVERS = [*REAL_DRIVERS, pytest.param(fake, id="fake")]
 
 
 class Host:

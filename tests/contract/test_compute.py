@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import pytest
+from fake_rig import FakeRig
 
 from fairlead.domain.observed import Instance
 from fairlead.errors import Retryable
@@ -16,7 +17,18 @@ from fairlead.errors import Retryable
 NOBODY = str(uuid.UUID(int=7))
 
 
-@pytest.fixture(params=[pytest.param("host_rig", id="host", marks=pytest.mark.root)])
+RIGS = [
+    pytest.param("host_rig", id="host", marks=pytest.mark.root),
+    pytest.param("fake_rig", id="fake"),
+]
+
+
+@pytest.fixture
+def fake_rig() -> FakeRig:
+    return FakeRig()
+
+
+@pytest.fixture(params=RIGS)
 def rig(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 

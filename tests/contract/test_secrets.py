@@ -17,6 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from fairlead.drivers.fake import FakeSecrets
 from fairlead.drivers.secrets_local import SecretsLocal
 from fairlead.errors import Permanent, Refused
 from fairlead.wire.heartbeat import derive_key
@@ -39,7 +40,11 @@ def local(directory: Path) -> SecretsLocal:
     return SecretsLocal(directory / "secrets", clock=TestClock())
 
 
-DRIVERS = [pytest.param(local, id="local")]
+def fake(directory: Path) -> FakeSecrets:
+    return FakeSecrets()
+
+
+DRIVERS = [pytest.param(local, id="local"), pytest.param(fake, id="fake")]
 
 
 @pytest.fixture(params=DRIVERS)

@@ -1,0 +1,120 @@
+"""Machines and agents of the in-memory world: `Compute`, `Amphorae` and `Heartbeats`."""
+
+import uuid
+from collections.abc import AsyncIterator
+
+from fairlead.domain.observed import Instance, Port
+from fairlead.drivers.fake.world import FakeMachine, FakeWorld
+from fairlead.errors import Fenced, Permanent, Retryable
+from fairlead.ports import AmphoraSpec
+from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied
+
+
+class FakeCompute:
+    """Machines in a dict."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    async def create(self, spec: AmphoraSpec) -> None:
+        """As the port; a machine that starts again begins a new life of its agent."""
+        await self._world.step("create")
+        amphora_id = spec.boot.amphora_id
+        machine = self._world.machines.get(amphora_id)
+        if machine is None:
+            self._world.machines[amphora_id] = FakeMachine(spec, _life())
+        elif not machine.running:
+            machine.spec, machine.life, machine.sequence = spec, _life(), 0
+            machine.running = machine.healthy = machine.answers = True
+
+    async def observe(self, amphora_id: str) -> Instance | None:
+        """As the port."""
+        await self._world.look("observe")
+        machine = self._world.machines.get(amphora_id)
+        if machine is None:
+            return None
+        return Instance(
+            amphora_id=amphora_id, running=machine.running, macs=frozenset(machine.macs)
+        )
+
+    async def attach(self, amphora_id: str, port: Port) -> None:
+        """As the port."""
+        await self._world.step("attach")
+        if amphora_id not in self._world.machines:
+            raise Retryable(f"Amphora {amphora_id} does not exist.")
+        self._world.machines[amphora_id].macs.add(port.mac)
+
+    async def detach(self, amphora_id: str, mac: str) -> None:
+        """As the port."""
+        await self._world.step("detach")
+        if amphora_id in self._world.machines:
+            self._world.machines[amphora_id].macs.discard(mac)
+
+    async def delete(self, amphora_id: str) -> None:
+        """As the port."""
+        await self._world.step("delete")
+        self._world.machines.pop(amphora_id, None)
+
+    async def all_ids(self) -> frozenset[str]:
+        """As the port."""
+        return frozenset(self._world.machines)
+
+
+class FakeAmphorae:
+    """Agents that do as they are told and send a heartbeat afterwards."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    async def configure(self, amphora_id: str, address: str, config: AmphoraConfig) -> Applied:
+        """As the port."""
+        await self._world.step("configure")
+        machine = self._machine(amphora_id)
+        if config.epoch < machine.epoch:
+            raise Fenced(f"Amphora {amphora_id} has seen epoch {machine.epoch}.")
+        machine.epoch, before = config.epoch, machine.config
+        for word in self._world.refused_words:
+            if word in config.haproxy_cfg:
+                raise Permanent(f"Amphora {amphora_id} refused its configuration: {word}")
+        machine.config, machine.healthy = config, True
+        machine.configured.append(config)
+        self._world.beat(amphora_id)
+        return Applied(revision=config.revision, how=_how(before, config))
+
+    async def status(self, amphora_id: str, address: str) -> AgentStatus:
+        """As the port."""
+        await self._world.look("status")
+        report = self._machine(amphora_id).report(self._world.now(), self._world.member_states)
+        return AgentStatus(amphora_id=amphora_id, revision=report.revision, report=report)
+
+    def _machine(self, amphora_id: str) -> FakeMachine:
+        machine = self._world.machines.get(amphora_id)
+        if machine is None or not (machine.running and machine.answers):
+            raise Retryable(f"Amphora {amphora_id} does not answer.")
+        return machine
+
+
+class FakeHeartbeats:
+    """Datagrams the fake agents sent."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+
+    async def receive(self) -> AsyncIterator[bytes]:
+        """As the port."""
+        while True:
+            yield await self._world.datagrams.get()
+
+
+def _how(before: AmphoraConfig | None, after: AmphoraConfig) -> str:
+    if before is None:
+        return "start"
+    if before.revision == after.revision:
+        return "unchanged"
+    if not before.haproxy_cfg:
+        return "start"
+    return "runtime" if before.skeleton == after.skeleton else "reload"
+
+
+def _life() -> str:
+    return uuid.uuid4().hex[:16]

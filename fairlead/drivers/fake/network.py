@@ -1,0 +1,246 @@
+"""Networks of the in-memory world: every id exists, and what it names follows from the id.
+
+What users make themselves (`NetworkAdmin`) is remembered beside it. Every change happens between
+two awaits, so that callers never meet half of one.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Sequence
+from ipaddress import ip_address, ip_network
+
+from msgspec.structs import replace
+
+from fairlead.domain.observed import FixedIp, NetworkInfo, Port, Subnet, Vip
+from fairlead.drivers.fake.world import FakeWorld
+from fairlead.errors import Conflict, Refused
+from fairlead.ports import VipRequest
+
+_SPACE = uuid.UUID("3d2f3a7c-93f6-4e65-b9b2-3f0a3a6d2b11")
+_MTU = 1500
+MANAGEMENT_NETWORK = str(uuid.uuid5(_SPACE, "management"))
+
+
+class FakeNetwork:
+    """Ports in a dict; subnets made up as they are named."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        self._world = world
+        self._networks: dict[str, NetworkInfo] = {}
+
+    async def subnet(self, subnet_id: str, project_id: str | None = None) -> Subnet:
+        """As the port; never `NotFound`."""
+        await self._world.look("subnet")
+        return self._world.subnets.get(subnet_id) or _made_up(subnet_id)
+
+    async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
+        """As the port; what does not exist is made up."""
+        await self._world.step("allocate_vip")
+        port = self._named(f"vip:{lb_id}")
+        if port is None and request.vip_port_id is not None:
+            port = self._claimed(request.vip_port_id, lb_id, request)
+        port = port or self._vip_port(lb_id, project_id, request)
+        ip = port.fixed_ips[0]
+        return Vip(
+            vip_address=ip.address,
+            vip_port_id=port.id,
+            vip_subnet_id=ip.subnet_id,
+            vip_network_id=port.network_id,
+        )
+
+    async def ensure_port(
+        self, name: str, *, owner: str, network_id: str, subnet_ids: Sequence[str]
+    ) -> Port:
+        """As the port; addresses on other subnets are given back."""
+        await self._world.step("ensure_port")
+        found = self._named(name) or self._new(name, owner, network_id)
+        kept = tuple(ip for ip in found.fixed_ips if ip.subnet_id in subnet_ids)
+        missing = [s for s in subnet_ids if s not in {ip.subnet_id for ip in kept}]
+        added = tuple(self._address(network_id, s, None) for s in missing)
+        return self._put(replace(found, fixed_ips=kept + added))
+
+    async def management_port(self, name: str, *, owner: str) -> Port:
+        """As the port."""
+        await self._world.step("management_port")
+        found = self._named(name)
+        if found is not None:
+            return found
+        address = self._address(MANAGEMENT_NETWORK, MANAGEMENT_NETWORK, None)
+        return self._put(replace(self._new(name, owner, MANAGEMENT_NETWORK), fixed_ips=(address,)))
+
+    async def ports(self, owner: str) -> Sequence[Port]:
+        """As the port."""
+        await self._world.look("ports")
+        return [p for p in self._world.ports.values() if p.owner == owner]
+
+    async def owners(self) -> frozenset[str]:
+        """As the port."""
+        return frozenset(p.owner for p in self._world.ports.values() if p.owner)
+
+    async def release(self, port_id: str) -> None:
+        """As the port."""
+        await self._world.step("release")
+        port = self._world.ports.get(port_id)
+        if port is not None and port_id in self._world.users_ports:
+            self._put(replace(port, owner=""))
+        else:
+            self._world.ports.pop(port_id, None)
+
+    async def networks(self) -> Sequence[NetworkInfo]:
+        """Those that users made."""
+        return [
+            replace(n, subnets=tuple(s for s in self._world.subnets.values() if s.network_id == i))
+            for i, n in self._networks.items()
+        ]
+
+    async def create_network(self, name: str, *, project_id: str, shared: bool) -> NetworkInfo:
+        """As the port."""
+        made = NetworkInfo(id=str(uuid.uuid4()), name=name, project_id=project_id, shared=shared)
+        self._networks[made.id] = made
+        return made
+
+    async def create_subnet(
+        self, network_id: str, *, cidr: str, name: str, gateway: str | None, project_id: str
+    ) -> Subnet:
+        """As the port."""
+        for other in self._world.subnets.values():
+            if other.network_id == network_id and _overlap(other.cidr, cidr):
+                raise Refused(f"cidr {cidr} overlaps {other.cidr} of the same network.")
+        made = Subnet(
+            id=str(uuid.uuid4()), network_id=network_id, name=name, cidr=cidr, gateway=gateway,
+            project_id=project_id,
+        )  # fmt: skip
+        self._world.subnets[made.id] = made
+        return made
+
+    async def create_port(
+        self,
+        network_id: str,
+        *,
+        name: str,
+        address: str | None,
+        subnet_id: str | None,
+        project_id: str,
+    ) -> Port:
+        """As the port; without a subnet the network's first one."""
+        subnet_id = subnet_id or self._first_subnet(network_id)
+        ip = self._address(network_id, subnet_id, address)
+        made = replace(self._new(name, "", network_id), fixed_ips=(ip,), project_id=project_id)
+        self._world.users_ports.add(made.id)
+        return self._put(made)
+
+    async def all_ports(self) -> Sequence[Port]:
+        """As the port."""
+        return [p for p in self._world.ports.values() if p.network_id != MANAGEMENT_NETWORK]
+
+    async def delete_network(self, network_id: str) -> None:
+        """As the port."""
+        if self._on(network_id):
+            raise Conflict(f"Network {network_id} has ports.")
+        self._networks.pop(network_id, None)
+        for subnet in [s for s in self._world.subnets.values() if s.network_id == network_id]:
+            del self._world.subnets[subnet.id]
+
+    async def delete_subnet(self, subnet_id: str) -> None:
+        """As the port."""
+        ports = self._world.ports.values()
+        if any(ip.subnet_id == subnet_id for port in ports for ip in port.fixed_ips):
+            raise Conflict(f"Subnet {subnet_id} has ports.")
+        self._world.subnets.pop(subnet_id, None)
+
+    async def delete_port(self, port_id: str) -> None:
+        """As the port."""
+        port = self._world.ports.get(port_id)
+        if port is not None and port.owner:
+            raise Conflict(f"Port {port_id} is in use by {port.owner}.")
+        self._world.ports.pop(port_id, None)
+        self._world.users_ports.discard(port_id)
+
+    def _claimed(self, port_id: str, lb_id: str, request: VipRequest) -> Port:
+        """A port the user brings, made up when nobody made it."""
+        port = self._world.ports.get(port_id)
+        if port is None:
+            network_id = request.vip_network_id or str(uuid.uuid5(_SPACE, port_id))
+            subnet_id = request.vip_subnet_id or self._first_subnet(network_id)
+            ip = self._address(network_id, subnet_id, request.vip_address)
+            port = replace(self._new("", "", network_id), id=port_id, fixed_ips=(ip,))
+            self._world.users_ports.add(port_id)
+        if port.owner not in ("", lb_id):
+            raise Conflict(f"VIP port {port_id} is already used by {port.owner}.")
+        return self._put(replace(port, owner=lb_id))
+
+    def _vip_port(self, lb_id: str, project_id: str, request: VipRequest) -> Port:
+        if not (request.vip_network_id or request.vip_subnet_id):
+            raise Refused("VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
+        subnet_id = request.vip_subnet_id or self._first_subnet(str(request.vip_network_id))
+        known = self._world.subnets.get(subnet_id) or _made_up(subnet_id)
+        network_id = request.vip_network_id or known.network_id
+        address = request.vip_address
+        if address and address in self._used(network_id):
+            raise Conflict(f"vip_address {address} is already in use on the network.")
+        ip = self._address(network_id, subnet_id, address)
+        made = self._new(f"vip:{lb_id}", lb_id, network_id)
+        return self._put(replace(made, fixed_ips=(ip,), project_id=project_id))
+
+    def _first_subnet(self, network_id: str) -> str:
+        theirs = [s.id for s in self._world.subnets.values() if s.network_id == network_id]
+        return theirs[0] if theirs else str(uuid.uuid5(_SPACE, f"subnet:{network_id}"))
+
+    def _address(self, network_id: str, subnet_id: str, address: str | None) -> FixedIp:
+        """A free address; the first one asked for decides where a made-up subnet lies."""
+        subnet = self._world.subnets.get(subnet_id)
+        if subnet is None:
+            subnet = replace(_made_up(subnet_id, address), network_id=network_id)
+            self._world.subnets[subnet_id] = subnet
+        used = self._used(network_id) | {subnet.gateway}
+        base = ip_network(subnet.cidr)
+        free = (str(base[n]) for n in range(1, base.num_addresses - 1))
+        chosen = address or next((a for a in free if a not in used), None)
+        if chosen is None:
+            raise Refused(f"Subnet {subnet_id} has no free address.")
+        return FixedIp(
+            subnet_id=subnet_id, address=chosen, cidr=subnet.cidr, gateway=subnet.gateway
+        )
+
+    def _used(self, network_id: str) -> set[str | None]:
+        return {ip.address for port in self._on(network_id) for ip in port.fixed_ips}
+
+    def _named(self, name: str) -> Port | None:
+        ports = self._world.ports.values()
+        return next((p for p in ports if p.name == name and p.owner), None)
+
+    def _on(self, network_id: str) -> list[Port]:
+        return [p for p in self._world.ports.values() if p.network_id == network_id]
+
+    def _new(self, name: str, owner: str, network_id: str) -> Port:
+        port_id = str(uuid.uuid4())
+        return Port(
+            id=port_id,
+            name=name,
+            owner=owner,
+            network_id=network_id,
+            mac="02:" + ":".join(port_id[i : i + 2] for i in (0, 2, 4, 6, 9)),
+            mtu=_MTU,
+            fixed_ips=(),
+            segment=f"fake-{network_id[:8]}",
+        )
+
+    def _put(self, port: Port) -> Port:
+        self._world.ports[port.id] = port
+        return port
+
+
+def _made_up(subnet_id: str, address: str | None = None) -> Subnet:
+    """A subnet around `address`, or wherever its id says."""
+    digest = hashlib.sha256(subnet_id.encode()).digest()
+    around = ip_address(address or f"10.{digest[0]}.{digest[1]}.0")
+    base = ip_network(f"{around}/{24 if around.version == 4 else 64}", strict=False)
+    return Subnet(
+        id=subnet_id, network_id=str(uuid.uuid5(_SPACE, subnet_id)), name="", cidr=str(base),
+        gateway=str(base[1]),
+    )  # fmt: skip
+
+
+def _overlap(one: str, other: str) -> bool:
+    first, second = ip_network(one), ip_network(other)
+    return first.version == second.version and first.overlaps(second)

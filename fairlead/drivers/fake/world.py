@@ -1,0 +1,160 @@
+"""The state that all fakes share, and the knobs for misbehaving.
+
+Each driver call that changes something takes `step_seconds`. `fail` makes the next calls of a named
+function raise, `stall` makes one hang, `crash_after` raises `Crashed` from so many calls on, as if
+the process had died there; `lose` and `stop` do to machines what power cuts do. Agents refuse a
+configuration that contains one of `refused_words`.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from fairlead.domain.observed import Port, Subnet
+from fairlead.ports import AmphoraSpec
+from fairlead.wire.amphora import AmphoraConfig, Server
+from fairlead.wire.heartbeat import (
+    Counters,
+    ListenerReport,
+    MemberReport,
+    Report,
+    derive_key,
+    seal,
+)
+
+MASTER_KEY = b"fake" * 8
+
+
+class Crashed(BaseException):
+    """The process died here: not an error anybody may handle."""
+
+
+class FakeMachine:
+    """A machine with its agent; every member is up unless the world says otherwise."""
+
+    def __init__(self, spec: AmphoraSpec, life: str) -> None:
+        self.spec = spec
+        self.life = life
+        self.running = True
+        self.answers = True
+        self.healthy = True
+        self.macs: set[str] = set()
+        self.config: AmphoraConfig | None = None
+        self.configured: list[AmphoraConfig] = []
+        self.epoch = 0
+        self.sequence = 0
+        self.counters: dict[str, Counters] = {}
+
+    def report(self, sent_at: datetime, member_states: Mapping[str, str]) -> Report:
+        """What the agent says now, under a sequence number of its own."""
+        self.sequence += 1
+        config = self.config
+        lines = config.haproxy_cfg.splitlines() if config else []
+        frontends = [line.split()[1] for line in lines if line.startswith("frontend ")]
+        return Report(
+            amphora_id=self.spec.boot.amphora_id,
+            boot=self.life,
+            sequence=self.sequence,
+            sent_at=sent_at.timestamp(),
+            revision=config.revision if config else None,
+            healthy=self.healthy,
+            listeners=tuple(
+                ListenerReport(id=i, state="OPEN", counters=self.counters.get(i, Counters()))
+                for i in frontends
+            ),
+            members=tuple(
+                MemberReport(
+                    pool_id=server.backend.split(":")[0],
+                    id=server.name,
+                    state=_state(server, member_states),
+                )
+                for server in (config.servers if config else ())
+            ),
+        )
+
+
+class FakeWorld:
+    """Ports, subnets, machines and datagrams; and failures to come."""
+
+    def __init__(
+        self,
+        step_seconds: float = 0.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.step_seconds = step_seconds
+        self.now = now
+        self.ports: dict[str, Port] = {}
+        self.users_ports: set[str] = set()
+        self.subnets: dict[str, Subnet] = {}
+        self.machines: dict[str, FakeMachine] = {}
+        self.member_states: dict[str, str] = {}
+        self.refused_words: set[str] = set()
+        self.datagrams: asyncio.Queue[bytes] = asyncio.Queue()
+        self.crash_after: int | None = None
+        self.steps = 0
+        self._failures: dict[str, list[Exception]] = {}
+        self._stalls: dict[str, list[float]] = {}
+
+    def fail(self, function: str, *errors: Exception) -> None:
+        """Have the next calls of a function (such as "configure") raise these, in turn."""
+        self._failures.setdefault(function, []).extend(errors)
+
+    def stall(self, function: str, seconds: float = math.inf) -> None:
+        """Have the next call of a function hang for that long."""
+        self._stalls.setdefault(function, []).append(seconds)
+
+    def heal(self) -> None:
+        """Forget all failures and stalls that have not happened yet."""
+        self._failures.clear()
+        self._stalls.clear()
+        self.crash_after = None
+
+    def lose(self, amphora_id: str) -> None:
+        """Have an amphora's machine vanish."""
+        self.machines.pop(amphora_id, None)
+
+    def stop(self, amphora_id: str) -> None:
+        """Have the processes of an amphora's machine die."""
+        self.machines[amphora_id].running = False
+
+    def beat(self, amphora_id: str) -> bytes:
+        """Have an amphora send a heartbeat; the datagram, for those who replay it."""
+        report = self.machines[amphora_id].report(self.now(), self.member_states)
+        datagram = seal(report, derive_key(MASTER_KEY, amphora_id))
+        self.datagrams.put_nowait(datagram)
+        return datagram
+
+    async def step(self, function: str) -> None:
+        """Take the time of a step, then fail or crash if asked to."""
+        await asyncio.sleep(self.step_seconds)
+        await self.look(function)
+
+    async def look(self, function: str) -> None:
+        """As `step`, for a call that only asks: that takes no time."""
+        self.steps += 1
+        stalls = self._stalls.get(function)
+        if stalls:
+            await _pause(stalls.pop(0))
+        waiting = self._failures.get(function)
+        if waiting:
+            raise waiting.pop(0)
+        if self.crash_after is not None:
+            self.crash_after -= 1
+            if self.crash_after < 0:
+                raise Crashed(function)
+
+
+async def _pause(seconds: float) -> None:
+    if math.isinf(seconds):
+        await asyncio.get_running_loop().create_future()
+    await asyncio.sleep(seconds)
+
+
+def _state(server: Server, member_states: Mapping[str, str]) -> str:
+    if not server.enabled:
+        return "MAINT"
+    if server.weight == 0:
+        return "DRAIN"
+    usual = "UP" if "check" in server.options.split() else "NOCHECK"
+    return member_states.get(server.name, usual)
