@@ -4,7 +4,8 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from live_amphora import LiveAmphora, live_amphora, network_of_its_own
+
+from tests.live_amphora import LiveAmphora, live_amphora, network_of_its_own
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
-from live_amphora import Clients, Ear, LiveAmphora, members, server
 
 from fairlead.agent.home import Home
+from tests.live_amphora import Clients, Ear, LiveAmphora, members, server
 
 pytestmark = pytest.mark.root
 

@@ -5,10 +5,10 @@ import re
 import time
 
 import pytest
-from live_amphora import BACKEND, LISTENER, Clients, LiveAmphora, members, server, stamped
 from msgspec.structs import replace
 
 from fairlead.errors import Fenced, Permanent, Retryable
+from tests.live_amphora import BACKEND, LISTENER, Clients, LiveAmphora, members, server, stamped
 
 pytestmark = pytest.mark.root
 

@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from live_amphora import Ear, LiveAmphora, members, server
 
 from fairlead.wire.heartbeat import Report
+from tests.live_amphora import Ear, LiveAmphora, members, server
 
 pytestmark = pytest.mark.root
 

@@ -7,12 +7,12 @@ import subprocess
 from typing import Any
 
 import pytest
-from live_amphora import LiveAmphora, server, stamped
 from msgspec.structs import replace
 
 from fairlead.agent import cards
 from fairlead.errors import Retryable
 from fairlead.wire.amphora import Interface, Route
+from tests.live_amphora import LiveAmphora, server, stamped
 
 pytestmark = pytest.mark.root
 MAC, OTHER_MAC = "fa:16:3e:00:00:01", "fa:16:3e:00:00:02"

@@ -7,11 +7,11 @@ import uuid
 import httpx
 import msgspec
 import pytest
-from live_amphora import ADDRESS, LiveAmphora
 
 from fairlead.drivers.secrets_local import SecretsLocal
 from fairlead.ports import Credentials
 from fairlead.wire.amphora import AGENT_PORT
+from tests.live_amphora import ADDRESS, LiveAmphora
 
 pytestmark = pytest.mark.root
 

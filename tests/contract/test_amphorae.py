@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 import pytest
-from live_amphora import ADDRESS, LiveAmphora, live_amphora, server
 
 from fairlead.drivers.amphora_rest import AmphoraRest
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.ports import Amphorae
 from fairlead.wire.amphora import AmphoraConfig
+from tests.live_amphora import ADDRESS, LiveAmphora, live_amphora, server
 
 
 class Agents(Protocol):
