@@ -4,7 +4,7 @@ Invariants: haproxy runs in master-worker mode in a session of its own and outli
 which finds it again by its pid file. haproxy.cfg only ever holds text that passed the check. A
 reload that fails leaves the old workers in charge. Not safe for concurrent use: apply holds the
 lock. haproxy is not run with -D, because then the reason of a failed reload is lost; its messages
-go to run/haproxy.log. Learnt from haproxy 2.6.12; see docs/decisions for the reasons.
+go to run/haproxy.log. Learnt from haproxy 2.6.12.
 """
 
 import asyncio
