@@ -125,12 +125,14 @@ def default_state_dir() -> Path:
 def load(state_dir: Path, config: Path | None = None) -> Settings:
     """Settings of the file, or the defaults; `Refused` names what is wrong in it."""
     path = config or state_dir / "fairlead.toml"
-    if not path.exists():
-        if config is not None:
-            raise Refused(f"Configuration file {config} does not exist.")
-        return Settings(state_dir=str(state_dir))
     try:
         read = msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except FileNotFoundError:
+        if config is not None:
+            raise Refused(f"Configuration file {config} does not exist.") from None
+        return Settings(state_dir=str(state_dir))
+    except OSError as error:
+        raise Refused(f"Configuration file {path}: {error.strerror}.") from None
     except (msgspec.MsgspecError, ValueError) as error:
         raise Refused(f"Configuration file {path}: {error}") from None
     return msgspec.structs.replace(read, state_dir=read.state_dir or str(state_dir))

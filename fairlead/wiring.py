@@ -8,6 +8,7 @@ it and repairs it; stopping it leaves amphorae alone.
 import asyncio
 import fcntl
 import hashlib
+import os
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
 import structlog
 from litestar import Litestar
 from msgspec import Struct
@@ -23,7 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from fairlead import agent
 from fairlead.api.access import Authenticator
 from fairlead.api.app import create_app
-from fairlead.api.first_user import ADMIN, HTPASSWD, USERS, create_admin, write_clouds
+from fairlead.api.first_user import HTPASSWD, USERS, ensure_admin, write_private
 from fairlead.api.http_basic import HttpBasic
 from fairlead.api.no_auth import NoAuth
 from fairlead.api.services import Services
@@ -76,9 +78,9 @@ class Service:
         self.app: Litestar
 
     async def __aenter__(self) -> "Service":
-        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with self._stack as stack:
             stack.enter_context(_only_one(self.state_dir))
+            _private(self.state_dir / "fairlead.db")
             await self.store.start()
             stack.push_async_callback(self.store.close)
             world = _fake_world if self.settings.drivers == "fake" else _host_world
@@ -169,7 +171,7 @@ async def _fake_world(settings: Settings, clock: SystemClock, stack: AsyncExitSt
 
 
 async def _host_world(settings: Settings, clock: SystemClock, stack: AsyncExitStack) -> Outside:
-    state_dir, instance = Path(settings.state_dir), instance_id(Path(settings.state_dir))
+    state_dir = Path(settings.state_dir)
     network = await local_network(settings, stack)
     secrets = SecretsLocal(state_dir / "secrets", clock=clock)
     amphorae = AmphoraRest(secrets, timeout=settings.controller.step_seconds)
@@ -177,17 +179,10 @@ async def _host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSt
     heartbeats = UdpHeartbeats()
     port = await heartbeats.start(network.management_gateway, settings.health.port)
     stack.callback(heartbeats.close)
-    compute = ComputeHost(
-        state_dir,
-        instance,
-        memory_bytes=settings.amphora.memory_bytes,
-        cpu_share=settings.amphora.cpu_share,
-        pids=settings.amphora.pids,
-    )
     return Outside(
         network=network,
         network_admin=network,
-        compute=compute,
+        compute=_host_compute(settings),
         secrets=secrets,
         amphorae=amphorae,
         heartbeats=heartbeats,
@@ -197,48 +192,85 @@ async def _host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSt
 
 async def local_network(settings: Settings, stack: AsyncExitStack) -> NetworkLocal:
     """The network driver of this host, started."""
+    network = _network(settings, stack)
+    await network.start()
+    return network
+
+
+def _network(settings: Settings, stack: AsyncExitStack) -> NetworkLocal:
     state_dir = Path(settings.state_dir)
-    engine = create_async_engine(f"sqlite+aiosqlite:///{state_dir}/network.db")
+    database = _private(state_dir / "network.db")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{database}")
     stack.push_async_callback(engine.dispose)
-    network = NetworkLocal(
+    return NetworkLocal(
         engine,
         instance_id(state_dir),
         management_cidr=settings.network.management_cidr,
         default_cidrs=settings.network.default_cidrs,
     )
-    await network.start()
-    return network
 
 
 def _authenticator(settings: Settings, state_dir: Path) -> Authenticator:
     """Who lets callers in; the first start makes the user admin and writes clouds.yaml."""
     if settings.api.auth_strategy == "noauth":
         return NoAuth()
-    password = create_admin(state_dir)
-    if password is not None:
-        url = f"http://{settings.api.listen}"
-        write_clouds(state_dir, url=url, username=ADMIN, password=password)
-    return HttpBasic(state_dir / HTPASSWD, state_dir / USERS)
+    ensure_admin(state_dir, url=f"http://{settings.api.listen}")
+    try:
+        return HttpBasic(state_dir / HTPASSWD, state_dir / USERS)
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise Refused(f"The users in {state_dir}/{HTPASSWD} and {USERS}: {error}") from error
+
+
+def _host_compute(settings: Settings) -> ComputeHost:
+    return ComputeHost(
+        Path(settings.state_dir),
+        instance_id(Path(settings.state_dir)),
+        memory_bytes=settings.amphora.memory_bytes,
+        cpu_share=settings.amphora.cpu_share,
+        pids=settings.amphora.pids,
+    )
+
+
+async def uninstall(settings: Settings) -> None:
+    """Remove all amphorae and networks of this installation from the host, whatever they do.
+
+    The state directory stays, for the caller to delete. `Refused` while a service runs.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(_only_one(Path(settings.state_dir)))
+        compute = _host_compute(settings)
+        for amphora_id in sorted(await compute.all_ids()):
+            await compute.delete(amphora_id)
+        await _network(settings, stack).remove_everything()
 
 
 def instance_id(state_dir: Path) -> str:
     """Six hex digits that set this installation's names apart on a shared host."""
     path = state_dir / "instance"
     if not path.exists():
-        path.with_suffix(".new").write_text(str(uuid.uuid4()))
-        path.with_suffix(".new").rename(path)
+        write_private(path, str(uuid.uuid4()).encode())
     return hashlib.sha256(path.read_bytes()).hexdigest()[:6]
 
 
 def _only_one(state_dir: Path) -> TextIO:
-    """A lock held while a process serves from this state directory."""
-    handle = (state_dir / "lock").open("w")
+    """A lock held while a process serves from this state directory, which is made if need be."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = _private(state_dir / "lock").open("w")
+    except OSError as error:
+        raise Refused(f"The state directory {state_dir}: {error.strerror}.") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.close()
         raise Refused(f"Another Fairlead already serves from {state_dir}.") from None
     return handle
+
+
+def _private(path: Path) -> Path:
+    """The file, made if need be, which nobody but its owner can read."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    return path
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

@@ -1,13 +1,15 @@
 """What the first start leaves in the state directory: a user to begin with, and how to log in.
 
-`create_admin` is called by the wiring before http_basic.py reads the files; it does nothing when
-they exist. `write_clouds` tells the OpenStack tools (OS_CLIENT_CONFIG_FILE, --os-cloud) where
-the service is. Files that open doors are 0600 from their first byte on.
+`ensure_admin` is called by the wiring before http_basic.py reads the files. clouds.yaml tells the
+OpenStack tools (OS_CLIENT_CONFIG_FILE, --os-cloud) where the service is. The file htpasswd is put
+in place last: it says that the others are there, so a start that was cut short makes them anew.
+Files that open doors are 0600 from their first byte on.
 """
 
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 import msgspec
@@ -21,24 +23,23 @@ CLOUDS = "clouds.yaml"
 CLOUD = "fairlead"
 
 
-def create_admin(directory: Path, *, project_id: str = "default") -> str | None:
-    """Make the user admin with a random password and return it; None if users exist already."""
-    htpasswd, users = directory / HTPASSWD, directory / USERS
-    if htpasswd.exists():
-        return None
-    password = secrets.token_urlsafe(18)
-    known = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
-    accounts = {ADMIN: Account(project_id=project_id, roles=("admin",))}
-    _write(users, msgspec.yaml.encode(accounts))
-    _write(htpasswd, f"{ADMIN}:{known}\n".encode())
-    return password
-
-
-def write_clouds(directory: Path, *, url: str, username: str, password: str) -> Path:
-    """Write clouds.yaml with the one cloud "fairlead" and return its path.
+def ensure_admin(directory: Path, *, url: str, project_id: str = "default") -> None:
+    """Make the user admin with a random password, told in clouds.yaml, unless users exist.
 
     `url` is the service's address, such as "http://127.0.0.1:9876".
     """
+    if (directory / HTPASSWD).exists():
+        return
+    password = secrets.token_urlsafe(18)
+    known = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
+    accounts = {ADMIN: Account(project_id=project_id, roles=("admin",))}
+    write_private(directory / USERS, msgspec.yaml.encode(accounts))
+    write_private(directory / CLOUDS, msgspec.yaml.encode(_clouds(url, ADMIN, password)))
+    write_private(directory / HTPASSWD, f"{ADMIN}:{known}\n".encode())
+
+
+def _clouds(url: str, username: str, password: str) -> dict[str, Any]:
+    """The content of a clouds.yaml with the one cloud "fairlead"."""
     at = url.rstrip("/")
     cloud = {
         "auth_type": "http_basic",
@@ -46,12 +47,10 @@ def write_clouds(directory: Path, *, url: str, username: str, password: str) -> 
         "load_balancer_endpoint_override": at,
         "network_endpoint_override": f"{at}/v2.0",
     }
-    path = directory / CLOUDS
-    _write(path, msgspec.yaml.encode({"clouds": {CLOUD: cloud}}))
-    return path
+    return {"clouds": {CLOUD: cloud}}
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_private(path: Path, content: bytes) -> None:
     """Put a file in place whole, readable by its owner alone."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)

@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import logging
+import math
 import os
 import signal
+import socket
 import sys
 
 import msgspec
@@ -41,8 +43,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.auth:
         settings = replace(settings, api=replace(settings.api, auth_strategy=options.auth))
     if options.step_seconds is not None:
-        if options.step_seconds < 0:
-            raise Refused("--step-seconds should not be negative.")
+        if not 0 <= options.step_seconds < math.inf:
+            raise Refused("--step-seconds should be a number that is not negative.")
         settings = replace(settings, fake=replace(settings.fake, step_seconds=options.step_seconds))
     return settings
 
@@ -62,20 +64,39 @@ def _check_host() -> None:
 
 async def _serve(settings: Settings) -> int:
     host, port = _address(settings.api.listen)
-    async with Service(settings) as service:
-        server = _Server(
-            uvicorn.Config(
-                service.app, host=host, port=port, log_config=None, access_log=False,
-                lifespan="off", timeout_graceful_shutdown=5, server_header=False,
-            ),
-            ready=f"Fairlead is ready at http://{settings.api.listen} {_how_in(settings)}",
-        )  # fmt: skip
-        # uvicorn raises the signal that stopped it again, for whoever handled it before: nobody,
-        # as what follows is a clean stop.
-        for caught in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(caught, lambda *_: None)
-        await server.serve()
+    with _bound(host, port) as listening:
+        async with Service(settings) as service:
+            server = _Server(
+                uvicorn.Config(
+                    service.app, log_config=None, access_log=False, lifespan="off",
+                    timeout_graceful_shutdown=5, server_header=False,
+                ),
+                ready=f"Fairlead is ready at http://{settings.api.listen} {_how_in(settings)}",
+            )  # fmt: skip
+            # uvicorn raises the signal that stopped it again, for whoever handled it before:
+            # nobody, as what follows is a clean stop.
+            for caught in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(caught, lambda *_: None)
+            await server.serve(sockets=[listening])
     return 0
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket of that address, taken before anything else begins; uvicorn listens on it."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Refused(f"Cannot listen on '{host}': {error.strerror}.") from error
+    # Names such as localhost have addresses of both families.
+    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise Refused(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+    return bound
 
 
 def _how_in(settings: Settings) -> str:
@@ -85,20 +106,14 @@ def _how_in(settings: Settings) -> str:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and leaves bind errors to a plain sentence."""
+    """Says when it is ready."""
 
     def __init__(self, config: uvicorn.Config, ready: str) -> None:
         super().__init__(config)
         self._ready = ready
 
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # uvicorn leaves the list's type open
-        try:
-            await super().startup(sockets)  # type: ignore[arg-type]  # as above
-        except SystemExit:
-            raise Refused(
-                f"Cannot listen on {self.config.host}:{self.config.port}: the address is in use "
-                "or not on this host."
-            ) from None
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
         print(self._ready, file=sys.stderr, flush=True)
 
 
