@@ -79,12 +79,15 @@ def links_of(call: Call, query: Query, page: Sequence[Entry]) -> list[dict[str, 
 
 @cache
 def filterable(kind: str) -> dict[str, Field]:
-    """Fields with one plain value, by name: what lists filter and sort by."""
-    declared = describe(KINDS[kind].type)
+    """Fields with one plain value, by name: what lists filter and sort by.
+
+    The parent's id is one of them also where only the path shows it: clients repeat it.
+    """
+    parent = KINDS[kind].parent_field
     return {
         name: field
-        for name, field in declared.items()
-        if field.trait.access is not Access.HIDDEN and _is_plain(field.type)
+        for name, field in describe(KINDS[kind].type).items()
+        if (field.trait.access is not Access.HIDDEN or name == parent) and _is_plain(field.type)
     }
 
 
