@@ -38,6 +38,7 @@ class StatRow(NamedTuple):
     bytes_in: int
     bytes_out: int
     request_errors: int
+    weight: int = 0
 
 
 class Master:
@@ -103,4 +104,6 @@ def parse_statistics(text: str) -> Iterator[StatRow]:
             yield StatRow(proxy, name, status, kind == "0", *(int(text or 0) for text in numbers))
 
 
-_COLUMNS = ("pxname", "svname", "status", "type", "scur", "slim", "stot", "bin", "bout", "ereq")
+_COLUMNS = (
+    "pxname", "svname", "status", "type", "scur", "slim", "stot", "bin", "bout", "ereq", "weight",
+)  # fmt: skip

@@ -42,7 +42,7 @@ def member_reports(rows: Iterable[StatRow]) -> tuple[MemberReport, ...]:
         if row.is_frontend:
             continue
         member = (row.proxy.partition(":")[0], row.name)
-        state = _STATES.get(row.status.partition(" ")[0], "DOWN")
+        state = _server_state(row)
         states[member] = max(state, states.get(member, state), key=_WORST_LAST.index)
     return tuple(
         MemberReport(pool_id=pool, id=name, state=state) for (pool, name), state in states.items()
@@ -62,6 +62,12 @@ def counters(rows: Iterable[StatRow]) -> dict[str, Counters]:
         for row in rows
         if row.is_frontend
     }
+
+
+def _server_state(row: StatRow) -> str:
+    state = _STATES.get(row.status.partition(" ")[0], "DOWN")
+    # haproxy itself calls a server of weight 0 "UP".
+    return "DRAIN" if row.weight == 0 and state in ("UP", "NOCHECK") else state
 
 
 def _frontend_state(row: StatRow) -> str:

@@ -19,23 +19,25 @@ from fairlead.api.openapi import document
 from fairlead.api.operations import VERSIONS, Action, Operation, operations
 from fairlead.api.request_ids import stamp
 from fairlead.api.services import Services
-from fairlead.api.versions import version_document
+from fairlead.api.versions import network_version_document, version_document
 from fairlead.errors import FairleadError
 
 AnyRequest = Request[Any, Any, Any]
-_DISCOVERY = [*VERSIONS, *(f"{version}/lbaas" for version in VERSIONS)]
+_GREETED = [*VERSIONS, *(f"{version}/lbaas" for version in VERSIONS)]
 
 
 def create_app(services: Services) -> Litestar:
     """The API over these services."""
     with_networks = services.network_admin is not None
+    greeted = [path for path in _GREETED if not (with_networks and path == networks.VERSION)]
     handlers = [_handler(services, operation) for operation in operations()]
     handlers += [
         _open(["/"], version_document),
-        _open(_DISCOVERY, lambda _request: "v2"),
+        _open(greeted, lambda _request: "v2"),
         _open(["/openapi.json"], lambda _request: document(with_networks=with_networks)),
     ]
     if services.network_admin is not None:
+        handlers.append(_open([networks.VERSION], network_version_document))
         handlers += networks.handlers(services, services.network_admin)
     return Litestar(
         route_handlers=handlers,

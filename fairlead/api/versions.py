@@ -27,3 +27,10 @@ def version_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
             for minor in range(NEWEST_MINOR + 1)
         ]
     }
+
+
+def network_version_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The document that clients of the network API look for at "/v2.0"."""
+    href = f"{str(request.base_url).rstrip('/')}/v2.0"
+    links = [{"href": href, "rel": "self"}]
+    return {"version": {"id": "v2.0", "status": "CURRENT", "links": links}}

@@ -11,7 +11,7 @@ from fairlead.wire.heartbeat import Counters
 
 
 def row(proxy: str, name: str, status: str, **fields: object) -> StatRow:
-    facts = StatRow(proxy, name, status, name == "FRONTEND", 0, 0, 0, 0, 0, 0)
+    facts = StatRow(proxy, name, status, name == "FRONTEND", 0, 0, 0, 0, 0, 0, weight=1)
     return facts._replace(**fields)  # type: ignore[arg-type]
 
 
@@ -26,6 +26,16 @@ def row(proxy: str, name: str, status: str, **fields: object) -> StatRow:
 def test_server_states(status: str, state: str) -> None:
     [report] = member_reports([row("p:l", "m", status)])
     assert (report.pool_id, report.id, report.state) == ("p", "m", state)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("UP", "DRAIN"), ("UP 1/3", "DRAIN"), ("no check", "DRAIN"), ("DOWN", "DOWN"),
+     ("MAINT", "MAINT")],
+)  # fmt: skip
+def test_a_server_of_weight_0_drains_unless_it_is_worse(status: str, state: str) -> None:
+    [report] = member_reports([row("p:l", "m", status, weight=0)])
+    assert report.state == state
 
 
 def test_worst_state_of_a_pool_that_two_listeners_use() -> None:
@@ -48,13 +58,14 @@ def test_frontend_states() -> None:
 
 def test_statistics_are_found_by_column_name() -> None:
     text = (
-        "# pxname,svname,qcur,scur,slim,stot,bin,bout,ereq,status,type,check_desc,\n"
-        'l,FRONTEND,,1,9,5,10,20,3,OPEN,0,"a, ""b""",\n'
-        "p:l,m,0,0,,0,0,0,,no check,2,,\n\n"
+        "# pxname,svname,qcur,scur,slim,stot,bin,bout,ereq,status,weight,type,check_desc,\n"
+        'l,FRONTEND,,1,9,5,10,20,3,OPEN,,0,"a, ""b""",\n'
+        "p:l,m,0,0,,0,0,0,,no check,4,2,,\n\n"
     )
     front, member = parse_statistics(text)
     assert front == StatRow("l", "FRONTEND", "OPEN", True, 1, 9, 5, 10, 20, 3)
     assert (member.name, member.status, member.is_frontend) == ("m", "no check", False)
+    assert member.weight == 4
     assert counters([front])["l"].bytes_out == 20
     with pytest.raises(Retryable):
         list(parse_statistics("Can't find the target PID"))
