@@ -1,4 +1,4 @@
-"""The command line: `fairlead serve | demo | doctor`. Each command has a module of its own."""
+"""The command line: `fairlead serve | demo | doctor | uninstall`, each in a module of its own."""
 
 import argparse
 import sys
@@ -39,6 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
     doctor = commands.add_parser("doctor", help="say what this host lacks and how to get it")
     doctor.set_defaults(run=_doctor)
+    uninstall = commands.add_parser("uninstall", help="remove what the service made on this host")
+    uninstall.add_argument("--state-dir", type=Path, help="as for serve")
+    uninstall.add_argument("--config", type=Path, help="as for serve")
+    uninstall.add_argument("--yes", action="store_true", help="every load balancer goes")
+    uninstall.set_defaults(run=_uninstall)
     return parser
 
 
@@ -58,3 +63,9 @@ def _doctor(options: argparse.Namespace) -> int:
     from fairlead.cli.doctor import doctor
 
     return doctor()
+
+
+def _uninstall(options: argparse.Namespace) -> int:
+    from fairlead.cli.uninstall import uninstall
+
+    return uninstall(options)
