@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -69,21 +69,22 @@ class Screen:
         shares = ", ".join(f"{name} {status} {rates[name]}/s" for name, status, _ in self.members)
         return f"{rates.total()} requests/s, {traffic.failures} failed; {shares}"
 
-    def _table(self) -> Table:
+    def _table(self) -> RenderableType:
+        if self.traffic is None:
+            return ""
         table = Table(title=self._heading(), title_justify="left", min_width=66)
         for heading in ("Server", "Member", "Weight", "Requests/s", "Requests"):
             right = heading in ("Weight", "Requests/s", "Requests")
             table.add_column(heading, justify="right" if right else "left")
-        traffic = self.traffic
-        if traffic is None:
-            return table
-        rates = traffic.rates()
+        traffic, rates = self.traffic, self.traffic.rates()
         for name, status, weight in self.members:
             colour = _COLOURS.get(status, "yellow")
             row = (name, f"[{colour}]{status}[/]", weight)
             table.add_row(*row, str(rates[name]), str(traffic.answers[name]))
         table.add_section()
-        table.add_row("all", self.balancer, "", str(rates.total()), str(traffic.answers.total()))
+        table.add_row(
+            "load balancer", self.balancer, "", str(rates.total()), str(traffic.answers.total())
+        )
         style = "red" if traffic.failures else "green"
         table.add_row("failed", "", "", "", f"[{style}]{traffic.failures}[/]")
         return table

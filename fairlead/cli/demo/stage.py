@@ -141,9 +141,9 @@ class Stage:
     async def _watch(self) -> None:
         while True:
             members = await self.client.get(self.member_path())
-            self.screen.members = [
+            self.screen.members = sorted(
                 (m["name"], m["operating_status"], str(m["weight"])) for m in members
-            ]
+            )
             balancer = await self.client.get(self.balancer_path)
             self.screen.balancer = balancer["operating_status"]
             await asyncio.sleep(_WATCH_EVERY)
