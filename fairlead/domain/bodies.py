@@ -7,7 +7,7 @@ names the field and the rule. Whether values fit each other and the tree is for 
 
 import re
 from functools import cache
-from typing import Any
+from typing import Any, get_type_hints
 
 import msgspec
 
@@ -106,10 +106,19 @@ def _explained(field: Field, value: Any, error: msgspec.ValidationError) -> Refu
     match = _PLACE.match(str(error))
     rule, path = (match["rule"], match["path"]) if match else (str(error), None)
     if rule.startswith("Invalid enum value"):
-        rule = f"Value should be one of: {', '.join(map(str, choices(field.type)))}"
+        allowed = choices(_part(field.type, path))
+        rule = f"Value should be one of: {', '.join(map(str, allowed))}"
     if path:
         rule = f"{rule} (at {path})"
     return refused(field.name, value, rule if rule.endswith(".") else f"{rule}.")
+
+
+def _part(hint: Any, path: str | None) -> Any:
+    """The type of a struct's attribute, for values that are objects; else the type itself."""
+    for part in (hint, *getattr(hint, "__args__", ())):
+        if path and isinstance(part, type) and issubclass(part, msgspec.Struct):
+            return get_type_hints(part).get(path, hint)
+    return hint
 
 
 def choices(hint: Any) -> tuple[Any, ...]:

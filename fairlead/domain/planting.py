@@ -110,7 +110,7 @@ def _plan_listener(
     plan: Plan, body: Mapping[str, Any], lb_id: str, new_id: Callable[[], str], now: datetime
 ) -> None:
     own = {k: v for k, v in body.items() if k not in ("default_pool", "l7policies", *_UNSAID)}
-    if body.get("default_pool"):
+    if body.get("default_pool") is not None:
         own["default_pool_id"] = _reference(plan, body["default_pool"])
     listener_id = new_id()
     values = creation("listener", {**own, "loadbalancer_id": lb_id})
@@ -123,7 +123,7 @@ def _plan_policy(
     plan: Plan, body: Mapping[str, Any], listener_id: str, new_id: Callable[[], str], now: datetime
 ) -> None:
     own = {k: v for k, v in body.items() if k not in ("redirect_pool", "rules", *_UNSAID)}
-    if body.get("redirect_pool"):
+    if body.get("redirect_pool") is not None:
         own["redirect_pool_id"] = _reference(plan, body["redirect_pool"])
     policy_id = new_id()
     values = creation("l7policy", {**own, "listener_id": listener_id})

@@ -177,8 +177,13 @@ def _pool(tree: Tree, pool: Pool) -> None:
 
 
 def _member(tree: Tree, member: Member) -> None:
-    if member.address in _RESERVED_ADDRESSES:
-        raise refused("address", member.address, "The address is reserved.")
+    for name in ("address", "monitor_address"):
+        address = getattr(member, name)
+        # The balancer would take an unspecified address for the one its client connected to.
+        if address and (
+            address in _RESERVED_ADDRESSES or ipaddress.ip_address(address).is_unspecified
+        ):
+            raise refused(name, address, "The address is reserved.")
     for other in tree.members(member.pool_id):
         place = (other.address, other.protocol_port)
         if other.id != member.id and place == (member.address, member.protocol_port):

@@ -130,7 +130,7 @@ def cidrs(value: tuple[str, ...]) -> tuple[str, ...]:
 
 _URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.ASCII | re.IGNORECASE)
 _PATH = re.compile(r"/[!-~]*")
-_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(,\s?[1-5]\d\d)*)")
+_CODES = re.compile(r"[1-5]\d\d(-[1-5]\d\d|(, ?[1-5]\d\d)*)", re.ASCII)
 _HOST = re.compile(
     r"(?=.{1,255}\Z)[A-Za-z0-9]([A-Za-z0-9-]{0,62})?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,62})?)*\.?"
 )
