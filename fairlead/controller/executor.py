@@ -13,7 +13,14 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from fairlead.controller.observer import MANAGEMENT, Drivers, Observation, port_name
+from fairlead.controller.observer import (
+    MANAGEMENT,
+    Drivers,
+    Observation,
+    Renderer,
+    observe,
+    port_name,
+)
 from fairlead.domain.events import Event
 from fairlead.domain.observed import AmphoraSeen
 from fairlead.domain.tree import Tree
@@ -67,6 +74,14 @@ class Executor:
         self._heartbeat_interval = heartbeat_interval
         self._step_seconds = step_seconds
 
+    async def look(self, tree: Tree, render: Renderer, epoch: int) -> Observation:
+        """What exists on behalf of a tree; `Retryable` when looking takes too long."""
+        try:
+            async with asyncio.timeout(self._step_seconds):
+                return await observe(tree, self._drivers, render, epoch)
+        except TimeoutError as error:
+            raise self._too_long("Observe") from error
+
     async def run(self, wave: Sequence[Step], scene: Scene) -> list[Result]:
         """Run every step of the wave at once; failures are results, not exceptions."""
         return list(await asyncio.gather(*(self._timed(step, scene) for step in wave)))
@@ -81,9 +96,12 @@ class Executor:
             async with asyncio.timeout(self._step_seconds):
                 detail = await _RUN[type(step)](self, step, scene) or ""
         except TimeoutError:
-            error = Retryable(f"{name} took longer than {self._step_seconds:g} s")
+            error = self._too_long(name)
         except FairleadError as raised:
             error = raised
+        except Exception as raised:  # a defect: told like any failure, so that it cannot hide
+            log.exception("step broke", lb_id=scene.tree.id, step=name)
+            error = Retryable(f"{name} broke: {type(raised).__name__}")
         took = (self._clock.monotonic() - started) * 1000
         event = Event(
             loadbalancer_id=scene.tree.id,
@@ -101,6 +119,9 @@ class Executor:
             detail=event.detail,
         )  # fmt: skip
         return Result(event=event, error=error)
+
+    def _too_long(self, name: str) -> Retryable:
+        return Retryable(f"{name} took longer than {self._step_seconds:g} s")
 
     async def _restore_vip(self, step: steps.RestoreVip, scene: Scene) -> None:
         root = scene.tree.root
@@ -129,7 +150,7 @@ class Executor:
         )
         return ", ".join(ip.address for ip in port.fixed_ips)
 
-    async def _boot(self, step: steps.Boot, scene: Scene) -> None:
+    async def _boot(self, step: steps.Boot | steps.Revive, scene: Scene) -> None:
         seen = scene.amphora(step)
         if seen.management is None or seen.record is None:
             raise Retryable("The amphora's management port or record is missing")
@@ -150,7 +171,7 @@ class Executor:
         record = replace(seen.record, cert_expiration=credentials.not_after)
         await self._drivers.store.put_amphora(record)
 
-    async def _await_agent(self, step: steps.AwaitAgent, scene: Scene) -> None:
+    async def _await_agent(self, step: steps.AwaitAgent | steps.Revive, scene: Scene) -> None:
         """Ask until it answers; the step's time bound ends it."""
         seen = scene.amphora(step)
         if seen.management is None:
@@ -162,6 +183,11 @@ class Executor:
                 return
             except Retryable:
                 await self._clock.sleep(_AGENT_POLL)
+
+    async def _revive(self, step: steps.Revive, scene: Scene) -> None:
+        """Find-or-create leaves a machine alone that is well, and repairs its management card."""
+        await self._boot(step, scene)
+        await self._await_agent(step, scene)
 
     async def _attach(self, step: steps.Attach, scene: Scene) -> str:
         port = scene.amphora(step).ports[step.network_id]
@@ -208,6 +234,7 @@ _RUN: dict[type[Step], Run] = {
     steps.EnsureManagementPort: Executor._management_port,
     steps.EnsurePort: Executor._port,
     steps.Boot: Executor._boot,
+    steps.Revive: Executor._revive,
     steps.AwaitAgent: Executor._await_agent,
     steps.Attach: Executor._attach,
     steps.Configure: Executor._configure,

@@ -7,15 +7,17 @@ and the controller is woken to repair it. Runs next to the reconciler; `receive`
 the two loops that wiring starts.
 """
 
+import asyncio
 from collections.abc import Mapping
 
+import msgspec
 import structlog
 from msgspec import Struct
 
 from fairlead.domain import status
 from fairlead.domain.events import Event
 from fairlead.domain.observed import Amphora
-from fairlead.errors import FairleadError, NotFound, Retryable
+from fairlead.errors import FairleadError, NotFound
 from fairlead.ports import Amphorae, Clock, Heartbeats, Secrets, Store, WorkQueue
 from fairlead.wire.heartbeat import (
     Counters,
@@ -32,7 +34,7 @@ _WATCH_EVERY = 1.0
 
 
 class Pulse(Struct, kw_only=True):
-    """What is remembered of one amphora."""
+    """What is remembered of one amphora; `turn` has its reports processed one after the other."""
 
     lb_id: str
     seen: float
@@ -45,6 +47,7 @@ class Pulse(Struct, kw_only=True):
     listeners: dict[str, ListenerReport] = {}
     members: dict[tuple[str, str], MemberReport] = {}
     counted: Mapping[str, Counters] = {}
+    turn: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
 
 
 class Health:
@@ -91,10 +94,8 @@ class Health:
         sender = claimed_sender(datagram)
         report = unseal(datagram, self._secrets.heartbeat_key(sender))
         pulse = await self._pulse(sender)
-        if pulse is None or not _newer(report, pulse):
-            return
-        pulse.boot, pulse.sequence, pulse.sent_at = report.boot, report.sequence, report.sent_at
-        await self._alive(pulse, report)
+        if pulse is not None:
+            await self._take(pulse, report)
 
     async def watch(self) -> None:
         """Look for silent amphorae for ever."""
@@ -107,38 +108,69 @@ class Health:
 
     async def look(self) -> None:
         """Ask every amphora that was not heard for too long; mark what does not answer."""
-        records = {a.id: a for a in await self._store.amphorae() if a.status == "ALLOCATED"}
-        for gone in self._pulses.keys() - records.keys():
-            self._written.pop(self._pulses.pop(gone).lb_id, None)
-        for amphora in records.values():
-            pulse = self._pulses.setdefault(amphora.id, self._first(amphora))
-            if self._clock.monotonic() - pulse.seen >= self._silence:
-                await self._ask(amphora, pulse)
+        remembered, stale = self._pulses.keys() | set(), set(self._stale)
+        records = {a.id: a for a in await self._store.amphorae()}
+        known = {a.loadbalancer_id for a in records.values()}
+        self._forget(remembered - records.keys(), stale, known)
+        async with asyncio.TaskGroup() as asking:
+            for amphora in records.values():
+                pulse = self._pulses.setdefault(amphora.id, self._first(amphora))
+                overdue = self._clock.monotonic() - pulse.seen >= self._silence
+                if overdue and amphora.status == "ALLOCATED":
+                    asking.create_task(self._ask(amphora, pulse))
+
+    def _forget(self, gone: set[str], stale: set[str], known: set[str]) -> None:
+        """Drop amphorae and load balancers that were there before and are in no record now."""
+        for amphora_id in gone:
+            self._pulses.pop(amphora_id, None)
+        self._stale -= stale - known
+        for lb_id in self._written.keys() - known - {p.lb_id for p in self._pulses.values()}:
+            del self._written[lb_id]
 
     async def _ask(self, amphora: Amphora, pulse: Pulse) -> None:
         try:
             found = await self._amphorae.status(amphora.id, amphora.lb_network_ip or "")
-        except Retryable as error:
+        except FairleadError as error:
             await self._fell_silent(amphora, pulse, str(error))
             return
-        await self._alive(pulse, found.report)
+        await self._take(pulse, found.report, answered=True)
 
     async def _fell_silent(self, amphora: Amphora, pulse: Pulse, reason: str) -> None:
-        pulse.seen = self._clock.monotonic()
-        if not pulse.silent:
-            pulse.silent, pulse.basis = True, None
-            await self._note(amphora, f"The amphora is silent: {reason}")
-            try:
-                await self._observed(pulse, status.silent(await self._store.tree(pulse.lb_id)))
-            except NotFound:
-                return
+        async with pulse.turn:
+            if self._clock.monotonic() - pulse.seen < self._silence:
+                return  # heard of while it was asked
+            pulse.seen = self._clock.monotonic()
+            if not pulse.silent:
+                await self._note(amphora, f"The amphora is silent: {reason}")
+                await self._silenced(pulse)
+                pulse.silent, pulse.basis = True, None
         await self._queue.put(pulse.lb_id)
 
+    async def _silenced(self, pulse: Pulse) -> None:
+        try:
+            await self._observed(pulse, status.silent(await self._store.tree(pulse.lb_id)))
+        except NotFound:
+            return
+
+    async def _take(self, pulse: Pulse, report: Report, *, answered: bool = False) -> None:
+        """Take in a verified report, unless a newer one came first.
+
+        What an agent `answered` is no replay, whatever its clock says since it started again.
+        """
+        async with pulse.turn:
+            if _newer(report, pulse) or (answered and report.boot != pulse.boot):
+                pulse.boot, pulse.sequence = report.boot, report.sequence
+                pulse.sent_at = report.sent_at
+                await self._alive(pulse, report)
+
     async def _alive(self, pulse: Pulse, report: Report) -> None:
+        if pulse.silent:
+            await self._queue.put(pulse.lb_id)
         pulse.seen, pulse.silent = self._clock.monotonic(), False
         _merge(pulse, report)
         basis = (report.revision, report.healthy, _states(pulse))
         if basis != pulse.basis or pulse.lb_id in self._stale:
+            pulse.basis = None  # until it is written: a failure shall not pass for done
             await self._assess(pulse, report)
             pulse.basis = basis
         counted = {i: one.counters for i, one in pulse.listeners.items()}
@@ -153,7 +185,9 @@ class Health:
             tree = await self._store.tree(pulse.lb_id)
         except NotFound:
             return
-        if not report.healthy:
+        if report.revision is None and tree.applied == 0:
+            return  # an agent that waits for its first configuration
+        if report.revision is None or not report.healthy:
             await self._queue.put(pulse.lb_id)
             await self._observed(pulse, status.silent(tree))
             return

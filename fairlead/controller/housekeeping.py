@@ -7,6 +7,7 @@ then; an orphan must be seen twice then, as it may belong to a request that is b
 
 import structlog
 
+from fairlead.errors import FairleadError
 from fairlead.ports import Clock, Compute, Network, Store, WorkQueue
 
 log = structlog.get_logger()
@@ -35,8 +36,14 @@ class Housekeeping:
         self._suspects: frozenset[str] = frozenset()
 
     async def resync(self) -> None:
-        """At start, before any request is served: clean up, and wake up every load balancer."""
-        await self._remove(await self._orphans())
+        """At start, before any request is served: clean up, and wake up every load balancer.
+
+        What cannot be removed now is left for later: it shall not keep the service from starting.
+        """
+        try:
+            await self._remove(await self._orphans())
+        except FairleadError as error:
+            log.warning("cleaning up at the start failed", reason=str(error))
         for lb_id in await self._store.all_ids():
             await self._queue.put(lb_id)
 
@@ -69,8 +76,11 @@ class Housekeeping:
         machines = await self._compute.all_ids()
         for orphan in sorted(orphans):
             log.warning("removing what belongs to no load balancer", id=orphan)
-            if orphan in machines:
-                await self._compute.delete(orphan)
-                continue
-            for port in await self._network.ports(orphan):
-                await self._network.release(port.id)
+            try:
+                if orphan in machines:
+                    await self._compute.delete(orphan)
+                else:
+                    for port in await self._network.ports(orphan):
+                        await self._network.release(port.id)
+            except FairleadError as error:
+                log.warning("an orphan stays", id=orphan, reason=str(error))

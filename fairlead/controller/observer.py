@@ -13,12 +13,13 @@ from msgspec.structs import replace
 
 from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
 from fairlead.domain.tree import Tree
-from fairlead.errors import NotFound, Retryable
+from fairlead.errors import NotFound, Permanent, Retryable
 from fairlead.plan.planner import amphora_ids, wanted_ports
 from fairlead.ports import Amphorae, Compute, Network, Store
 from fairlead.wire.amphora import AmphoraConfig
 
 MANAGEMENT = "management"
+_ANSWER_SECONDS = 5.0
 
 
 def port_name(amphora_id: str, network: str) -> str:
@@ -115,8 +116,9 @@ async def _amphora(
     if instance is None or not instance.running or management is None:
         return seen
     try:
-        status = await drivers.amphorae.status(amphora_id, management.fixed_ips[0].address)
-    except Retryable:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            status = await drivers.amphorae.status(amphora_id, management.fixed_ips[0].address)
+    except (TimeoutError, Retryable, Permanent):
         return seen
     revision = status.revision if status.report.healthy else None
     return replace(seen, reachable=True, revision=revision)

@@ -4,26 +4,27 @@
 runner that claims keys from the work queue. A failure is tried again with growing pauses; after
 `retries` of them, or at once when trying again is pointless, the generation is given up on: the
 load balancer shows ERROR, the events say why, and a slow retry goes on. A new edit starts afresh.
+A generation that was in force once is repaired in the same way, but is never given up on.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec import Struct
 
 from fairlead.controller.executor import Executor, Result, Scene
-from fairlead.controller.observer import Drivers, Renderer, observe
+from fairlead.controller.observer import Drivers, Observation, Renderer
 from fairlead.domain.events import Event
+from fairlead.domain.observed import World
 from fairlead.domain.tree import Tree
 from fairlead.errors import FairleadError, Fenced, NotFound, Permanent, Retryable
 from fairlead.plan import steps
-from fairlead.plan.planner import next_wave
+from fairlead.plan.planner import foreseen, next_wave
 from fairlead.ports import Clock, WorkQueue
 
 log = structlog.get_logger()
 _LONGEST_PAUSE = 10.0
-_MOST_WAVES = 100
+_MOST_LOOKS = 100
 
 
 class Patience(Struct, frozen=True, kw_only=True):
@@ -32,6 +33,21 @@ class Patience(Struct, frozen=True, kw_only=True):
     retries: int
     first_pause: float
     slow_retry: float
+
+
+class Trouble(Struct, kw_only=True):
+    """Failures of one generation in a row, and which ones the slow retries have told of."""
+
+    generation: int
+    count: int = 0
+    slow: bool = False
+    told: set[tuple[str, str | None, str]] = set()
+
+    def news(self, events: Sequence[Event]) -> list[Event]:
+        """What has not been told: a slow retry that goes on for days shall not fill the log."""
+        fresh = {(e.step, e.amphora_id, e.detail): e for e in events}
+        told, self.told = self.told, self.told | fresh.keys()
+        return [e for key, e in fresh.items() if key not in told] if self.slow else list(events)
 
 
 class Reconciler:
@@ -57,78 +73,114 @@ class Reconciler:
         self._patience = patience
         self._epoch = epoch
         self._settled = settled
-        self._failures: dict[str, tuple[int, int]] = {}
+        self._troubles: dict[str, Trouble] = {}
 
     async def run(self) -> None:
         """Work on keys from the queue for ever."""
         while True:
-            lb_id = await self._queue.claim()
-            retry_after: float | None = self._patience.slow_retry
             try:
-                retry_after = await self.reconcile(lb_id)
-            except asyncio.CancelledError:
-                raise
+                await self._work()
             except Exception:
-                log.exception("reconcile failed", lb_id=lb_id)
-            finally:
-                await self._queue.done(lb_id, retry_after=retry_after)
+                log.exception("the work queue failed")
+                await self._clock.sleep(_LONGEST_PAUSE)
+
+    async def _work(self) -> None:
+        """One key; when cancelled meanwhile, the next runner gets it at once."""
+        lb_id = await self._queue.claim()
+        retry_after: float | None = 0.0
+        try:
+            retry_after = await self.reconcile(lb_id)
+        except Exception:
+            log.exception("reconcile failed", lb_id=lb_id)
+            retry_after = _LONGEST_PAUSE
+        finally:
+            await self._queue.done(lb_id, retry_after=retry_after)
 
     async def reconcile(self, lb_id: str) -> float | None:
-        """Bring one load balancer to its newest generation; seconds until a retry, or None."""
-        for _ in range(_MOST_WAVES):
+        """Bring one load balancer to its newest generation; seconds until a retry, or None.
+
+        Raises only what keeps it from reading the tree or from noting a failure.
+        """
+        for _ in range(_MOST_LOOKS):
             try:
                 tree = await self._drivers.store.tree(lb_id)
             except NotFound:
-                self._failures.pop(lb_id, None)
+                self._troubles.pop(lb_id, None)
                 return None
             try:
-                results, finished = await self._advance(tree)
+                if await self._advance(tree):
+                    self._troubles.pop(lb_id, None)
+                    return None
             except FairleadError as error:
-                return await self._failed(tree, [], error)
-            worst = _worst(results)
-            if worst is not None:
-                return await self._failed(tree, results, worst)
-            if finished:
-                self._failures.pop(lb_id, None)
-                return None
-        return await self._failed(tree, [], Retryable("The plan does not come to an end"))
+                return await self._failed(tree, error)
+            except Exception as error:  # a defect: retried and told like any failure
+                log.exception("reconcile broke", lb_id=lb_id, generation=tree.generation)
+                await self._tell(tree, "Plan", "retry", type(error).__name__)
+                return await self._failed(tree, Retryable(f"Plan broke: {type(error).__name__}"))
+        await self._tell(tree, "Plan", "retry", f"no end after {_MOST_LOOKS} looks")
+        return await self._failed(tree, Retryable("The plan does not come to an end"))
 
-    async def _advance(self, tree: Tree) -> tuple[Sequence[Result], bool]:
-        """Take one wave; whether that was all there is to do."""
-        observation = await observe(tree, self._drivers, self._render, self._epoch)
-        wave = next_wave(tree, observation.world, self._clock.now())
-        if not wave:
-            return (), True
-        scene = Scene(tree=tree, observation=observation, epoch=self._epoch)
-        results = await self._executor.run(wave, scene)
-        settled = isinstance(wave[0], steps.Settle) and _worst(results) is None
-        if not (settled and tree.deleted):
-            await self._drivers.store.record([r.event for r in results])
-        if settled:
-            self._settled(tree.id)
-        return results, settled
+    async def _advance(self, tree: Tree) -> bool:
+        """Look, then take waves until another look is needed; whether that was all.
 
-    async def _failed(
-        self, tree: Tree, results: Sequence[Result], error: FairleadError
-    ) -> float | None:
+        Raises the error that decides what happens next. Events are recorded in one go, after
+        the last wave: what the steps did shall not wait for that.
+        """
+        observation = await self._look(tree)
+        world: World | None = observation.world
+        events: list[Event] = []
+        try:
+            while world is not None:
+                wave = next_wave(tree, world, self._clock.now())
+                if not wave:
+                    return True
+                scene = Scene(tree=tree, observation=observation, epoch=self._epoch)
+                results = await self._executor.run(wave, scene)
+                events += [result.event for result in results]
+                _raise_worst(results)
+                if isinstance(wave[0], steps.Settle):
+                    self._settled(tree.id)
+                    events = [] if tree.deleted else events
+                    return True
+                world = foreseen(world, wave)
+            return False
+        finally:
+            await self._record(tree, events)
+
+    async def _look(self, tree: Tree) -> Observation:
+        try:
+            return await self._executor.look(tree, self._render, self._epoch)
+        except FairleadError as error:
+            await self._tell(tree, "Observe", "retry", str(error))
+            raise
+
+    async def _failed(self, tree: Tree, error: FairleadError) -> float | None:
         """Note the failure, give up when it is time, and say when to try again."""
         if isinstance(error, Fenced):
             log.warning("fenced", lb_id=tree.id, generation=tree.generation)
+            self._troubles.pop(tree.id, None)
             return None
-        generation, before = self._failures.get(tree.id, (tree.generation, 0))
-        count = before + 1 if generation == tree.generation else 1
-        self._failures[tree.id] = (tree.generation, count)
-        if not results:
-            await self._tell(tree, "Observe", "retry", str(error))
-        if count <= self._patience.retries and not isinstance(error, Permanent):
-            pause = min(self._patience.first_pause * 2.0 ** (count - 1), _LONGEST_PAUSE)
+        trouble = self._troubles.get(tree.id)
+        if trouble is None or trouble.generation != tree.generation:
+            trouble = self._troubles[tree.id] = Trouble(generation=tree.generation)
+        trouble.count += 1
+        if trouble.count <= self._patience.retries and not isinstance(error, Permanent):
+            pause = min(self._patience.first_pause * 2.0 ** (trouble.count - 1), _LONGEST_PAUSE)
             hint = error.after if isinstance(error, Retryable) else None
             return max(pause, hint or 0.0)
+        trouble.slow = True
         if tree.failed < tree.generation and tree.applied < tree.generation:
-            await self._drivers.store.give_up(tree.id, tree.generation, self._epoch)
-            await self._tell(tree, "GiveUp", "failed", f"{error} (trying again every "
-                             f"{self._patience.slow_retry:g} s)")  # fmt: skip
+            await self._give_up(tree, error)
         return self._patience.slow_retry
+
+    async def _give_up(self, tree: Tree, error: FairleadError) -> None:
+        try:
+            await self._drivers.store.give_up(tree.id, tree.generation, self._epoch)
+        except Fenced:
+            log.warning("fenced", lb_id=tree.id, generation=tree.generation)
+            return
+        pause = self._patience.slow_retry
+        await self._tell(tree, "GiveUp", "failed", f"{error} (trying again every {pause:g} s)")
 
     async def _tell(self, tree: Tree, step: str, outcome: str, detail: str) -> None:
         event = Event(
@@ -136,14 +188,20 @@ class Reconciler:
             step=step, outcome=outcome, detail=detail,  # type: ignore[arg-type]  # a Literal
         )  # fmt: skip
         log.warning("trouble", lb_id=tree.id, generation=tree.generation, step=step, detail=detail)
-        await self._drivers.store.record([event])
+        await self._record(tree, [event])
+
+    async def _record(self, tree: Tree, events: Sequence[Event]) -> None:
+        trouble = self._troubles.get(tree.id)
+        if trouble is not None and trouble.generation == tree.generation:
+            events = trouble.news(events)
+        if events:
+            await self._drivers.store.record(events)
 
 
-def _worst(results: Sequence[Result]) -> FairleadError | None:
-    """The error that decides what happens next: fenced, then pointless, then any."""
+def _raise_worst(results: Sequence[Result]) -> None:
+    """Raise the error that decides what happens next: fenced, then pointless, then any."""
     errors = [r.error for r in results if r.error is not None]
     for kind in (Fenced, Permanent, FairleadError):
         for error in errors:
             if isinstance(error, kind):
-                return error
-    return None
+                raise error

@@ -2,7 +2,8 @@
 
 PURE. `next_wave` compares a tree with the observed world and gives the next wave: steps that do
 not depend on each other and may run at once. The caller runs them, observes again and asks
-again; an empty wave means the world is as desired and recorded as such. There is no memory
+again, unless `foreseen` tells what it would see; an empty wave means the world is as desired and
+recorded as such. There is no memory
 between calls, so a crash after any step only means asking again. New things are built before
 old ones are torn down. Called by controller/reconciler.py.
 """
@@ -57,12 +58,39 @@ def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
     kept, surplus = _sorted_out(tree, world)
     return (
         tuple(_foundations(tree, world, kept, wanted, now))
-        or tuple(_machines(kept))
+        or tuple(_machines(kept, wanted))
         or tuple(_cards(kept, wanted))
         or tuple(_configurations(kept))
         or tuple(_leftovers(world, kept, surplus, wanted))
         or tuple(_records(tree, world, kept, now))
         or _settled(tree)
+    )
+
+
+def foreseen(world: World, wave: Wave) -> World | None:
+    """The world after a wave that worked; None when it takes a look to know.
+
+    What an agent acknowledged or the store recorded need not be asked for again.
+    """
+    revisions, records = {}, {}
+    for step in wave:
+        match step:
+            case steps.Configure():
+                revisions[step.amphora_id] = step.revision
+            case steps.RecordAmphora():
+                records[step.amphora_id] = step.record
+            case _:
+                return None
+    return msgspec.structs.replace(
+        world,
+        amphorae=tuple(
+            msgspec.structs.replace(
+                seen,
+                revision=revisions.get(seen.id, seen.revision),
+                record=records.get(seen.id, seen.record),
+            )
+            for seen in world.amphorae
+        ),
     )
 
 
@@ -98,9 +126,17 @@ def _foundations(
                 yield steps.EnsurePort(amphora_id=seen.id, network_id=network, subnet_ids=subnets)
 
 
-def _machines(kept: Iterable[AmphoraSeen]) -> Iterable[Step]:
+def _machines(kept: Iterable[AmphoraSeen], wanted: Iterable[str]) -> Iterable[Step]:
+    """A machine that has all its cards was up before: when it is silent, starting is not enough.
+
+    One without is new, and gets its cards while its agent starts.
+    """
     for seen in kept:
-        if seen.instance is None or not seen.instance.running:
+        machine = seen.instance
+        if machine is not None and all(seen.ports[n].mac in machine.macs for n in wanted):
+            if not (machine.running and seen.reachable):
+                yield steps.Revive(amphora_id=seen.id)
+        elif machine is None or not machine.running:
             yield steps.Boot(amphora_id=seen.id)
 
 

@@ -40,6 +40,10 @@ class Boot(Step, frozen=True, kw_only=True, tag=True):
     """Have the amphora's machine and agent running."""
 
 
+class Revive(Step, frozen=True, kw_only=True, tag=True):
+    """Have the machine of an agent that went silent running again, and wait for an answer."""
+
+
 class AwaitAgent(Step, frozen=True, kw_only=True, tag=True):
     """Wait until the agent answers."""
 

@@ -94,6 +94,9 @@ def _amphora(step: Step, tree: Tree, seen: AmphoraSeen) -> AmphoraSeen:
             assert seen.management is not None
             macs = instance.macs if instance else frozenset()
             return replace(seen, instance=Instance(amphora_id=seen.id, running=True, macs=macs))
+        case steps.Revive():
+            assert instance is not None
+            return replace(seen, instance=replace(instance, running=True), reachable=True)
         case steps.AwaitAgent():
             assert instance is not None
             assert instance.running

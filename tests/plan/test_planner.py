@@ -12,7 +12,7 @@ from fairlead.domain import edits
 from fairlead.domain.model import LoadBalancer
 from fairlead.domain.observed import Amphora, AmphoraSeen, Instance, World
 from fairlead.domain.tree import Tree
-from fairlead.plan.planner import amphora_id, next_wave
+from fairlead.plan.planner import amphora_id, foreseen, next_wave
 from tests.plan.simulation import NOW, apply, observed, port
 
 LB = "00000000-0000-0000-0000-00000000000a"
@@ -103,7 +103,41 @@ def test_a_machine_that_died_is_booted_and_configured_again() -> None:
         amphorae=(replace(world.amphorae[0], instance=dead, reachable=False, revision=None),),
     )
     _, _, transcript = run(tree, world)
-    assert transcript == ["Boot", "AwaitAgent", "Configure"]
+    assert transcript == ["Revive", "Configure"]
+
+
+def test_an_agent_that_went_silent_is_revived_and_what_it_runs_is_left_alone() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    world = replace(world, amphorae=(replace(world.amphorae[0], reachable=False),))
+    _, _, transcript = run(tree, world)
+    assert transcript == ["Revive"]
+
+
+def test_a_new_machine_that_does_not_answer_yet_is_waited_for_before_it_is_booted_again() -> None:
+    tree = Tree(root=root())
+    world = World(vip_port=port("vip", NET, (SUBNET,)))
+    for _ in range(2):
+        for step in next_wave(tree, observed(tree, world), NOW):
+            tree, world = apply(step, tree, world)
+    plugging = next_wave(tree, observed(tree, world), NOW)
+    assert [type(step).__name__ for step in plugging] == ["Attach", "AwaitAgent"]
+    tree, world = apply(plugging[0], tree, world)
+    retry = next_wave(tree, observed(tree, world), NOW)
+    assert [type(step).__name__ for step in retry] == ["Revive"]
+
+
+def test_what_an_agent_acknowledged_is_foreseen_as_it_will_be_observed() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree = with_members(tree, None)
+    transcript = []
+    known: World | None = observed(tree, world)
+    while known is not None and (wave := next_wave(tree, known, NOW)):
+        transcript.append([type(step).__name__ for step in wave])
+        for step in wave:
+            tree, world = apply(step, tree, world)
+        known = foreseen(known, wave)
+        assert known in (None, observed(tree, world))
+    assert transcript == [["Configure"], ["Settle"]]
 
 
 def some_port(network: str, name: str) -> st.SearchStrategy:
