@@ -13,7 +13,7 @@ import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from fairlead.controller.executor import Executor
 from fairlead.controller.health import Health
 from fairlead.controller.housekeeping import Housekeeping
-from fairlead.controller.observer import Drivers
+from fairlead.controller.observer import Drivers, observe
 from fairlead.controller.reconciler import Patience, Reconciler
 from fairlead.domain import edits, status
 from fairlead.domain.edits import Edit
@@ -32,7 +32,6 @@ from fairlead.domain.model import LoadBalancer
 from fairlead.domain.tree import Tree
 from fairlead.drivers import fake
 from fairlead.drivers.queue_memory import MemoryQueue
-from fairlead.errors import NotFound
 from fairlead.plan.planner import amphora_id
 from fairlead.ports import VipRequest
 from fairlead.render.amphora import amphora_config
@@ -100,6 +99,7 @@ class Stage:
         self.calls: Counter[str] = Counter()
         self.store: Any = None
         self.queue = MemoryQueue()
+        self.before_health_write: Callable[[str], Awaitable[None]] | None = None
         self.tasks: list[asyncio.Task[None]] = []
         self._name = iter(range(1, 1_000_000))
 
@@ -154,6 +154,8 @@ class Stage:
 
     async def _before(self, name: str) -> None:
         """Drivers count their own steps; the controller's writes to the store count here."""
+        if name.startswith("health.") and self.before_health_write is not None:
+            await self.before_health_write(name)
         if name.startswith("store.") and name not in READS:
             await self.world.look(name)
 
@@ -206,16 +208,18 @@ class Stage:
     async def delete(self, lb_id: str) -> Tree:
         return await self.remove(lb_id, "loadbalancer", lb_id)
 
+    def beat(self, lb_id: str) -> bytes:
+        """Have the amphora send a heartbeat; the datagram."""
+        return self.world.beat(amphora_id(lb_id, 0))
+
     def adding(self, kind: str, object_id: str, **values: Any) -> Edit:
         return edits.add(kind, values, new_id=object_id, now=self.clock.now())
 
     def web(self, members: int = 2, *, monitor: bool = True) -> list[Edit]:
         """Edits for a listener "listener", its pool "pool", members "m1"... and a monitor."""
 
-        def with_root(kind: str, object_id: str, **values: Any) -> Edit:
-            return lambda tree: self.adding(kind, object_id, loadbalancer_id=tree.id, **values)(
-                tree
-            )
+        def with_root(kind: str, new_id: str, **values: Any) -> Edit:
+            return lambda tree: self.adding(kind, new_id, loadbalancer_id=tree.id, **values)(tree)
 
         listener = {"protocol": "HTTP", "protocol_port": 80}
         pool = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "listener_id": "listener"}
@@ -292,8 +296,6 @@ class Stage:
 
     async def wanted(self, lb_id: str) -> str | None:
         """The revision that the stored tree asks of the amphora."""
-        from fairlead.controller.observer import observe
-
         tree = await self.store.tree(lb_id)
         drivers = Drivers(
             store=self.store, network=self.network, compute=fake.FakeCompute(self.world),
@@ -306,27 +308,18 @@ class Stage:
 
     def rows(self) -> dict[str, int]:
         """How many rows the tables have, without the empty ones and the epoch counter."""
-        with sqlite3.connect(self.file) as database:
-            names = [n for (n,) in database.execute("SELECT name FROM sqlite_master "
-                     "WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")]  # fmt: skip
-            counted = {
-                n: database.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names
-            }
-        database.close()
-        return {n: c for n, c in counted.items() if c and n not in ("counters", "alembic_version")}
+        kept = "('counters', 'alembic_version', 'sqlite_sequence')"
+        query = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN {kept}"
+        with closing(sqlite3.connect(self.file)) as database:
+            names = [name for (name,) in database.execute(query)]
+            counts = {n: database.execute(f"SELECT count(*) FROM {n}").fetchone()[0] for n in names}
+        return {name: count for name, count in counts.items() if count}
 
     def assert_nothing_left(self) -> None:
         """No machine, no port and no row of anything."""
         assert not self.world.machines
         assert not self.world.ports
         assert self.rows() == {}
-
-    async def is_gone(self, lb_id: str) -> bool:
-        try:
-            await self.store.tree(lb_id)
-        except NotFound:
-            return True
-        return False
 
     def assert_nothing_remembered(self) -> None:
         """No memory of load balancers that are gone."""

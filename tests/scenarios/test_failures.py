@@ -1,5 +1,7 @@
 """Steps that fail, hang or break: retries, giving up, and what heals it."""
 
+from itertools import pairwise
+
 import pytest
 
 from fairlead.errors import Fenced, Permanent, Retryable
@@ -15,7 +17,7 @@ async def test_a_failing_configuration_is_tried_again_with_growing_pauses(stage:
     assert [(e.outcome, e.detail) for e in tries] == [
         ("retry", "busy"), ("retry", "busy"), ("ok", "start"),
     ]  # fmt: skip
-    pauses = [(b.at - a.at).total_seconds() for a, b in zip(tries, tries[1:], strict=False)]
+    pauses = [(b.at - a.at).total_seconds() for a, b in pairwise(tries)]
     assert pauses == pytest.approx([FIRST_PAUSE, 2 * FIRST_PAUSE])
 
 
@@ -149,10 +151,10 @@ async def test_a_slow_retry_that_goes_on_does_not_fill_the_events(stage: Stage) 
     lb = await stage.create(*stage.web(1))
     await stage.sleep(3 * SLOW_RETRY)
     after_hours = len(await stage.events(lb))
-    await stage.sleep(100 * SLOW_RETRY)
+    await stage.sleep(20 * SLOW_RETRY)
     assert len(await stage.events(lb)) == after_hours
     tries = stage.calls["amphorae.configure"]
-    assert tries > 90, "it goes on all the same"
+    assert tries > 20, "it goes on all the same"
 
 
 async def test_a_fenced_controller_stops(stage: Stage) -> None:
@@ -230,12 +232,10 @@ async def test_a_repair_that_fails_is_told_but_is_no_provisioning_error(stage: S
 async def test_an_agent_that_never_answers_has_its_machine_booted_again(stage: Stage) -> None:
     stage.world.fail("status", *[Retryable("silence")] * 100_000)
     lb = await stage.create()
-    await stage.sleep(2 * STEP_SECONDS + 5)
-    told = await stage.told(lb)
-    assert told[5:8] == ["AwaitAgent retry", "Revive retry", "Revive retry"] or told.count(
-        "Revive retry"
-    )
-    assert stage.calls["compute.create"] >= 2
+    await stage.sleep(3 * STEP_SECONDS + 5)
+    assert (await stage.told(lb))[4:8] == [
+        "Attach ok", "AwaitAgent retry", "Revive retry", "Revive retry",
+    ]  # fmt: skip
     stage.world.heal()
     await stage.settled(lb, within=STEP_SECONDS)
 
