@@ -38,6 +38,8 @@ def create_app(services: Services) -> Litestar:
     ]
     if services.network_admin is not None:
         handlers.append(_open([networks.VERSION], network_version_document))
+        # Asked for by `openstack port create`.
+        handlers.append(_open([f"{networks.VERSION}/extensions"], lambda _: {"extensions": []}))
         handlers += networks.handlers(services, services.network_admin)
     return Litestar(
         route_handlers=handlers,
@@ -57,7 +59,7 @@ def _handler(services: Services, operation: Operation) -> HTTPRouteHandler:
     return HTTPRouteHandler(
         _paths(operation.path),
         name=operation.name,
-        http_method=operation.method,  # type: ignore[arg-type] # a str that is one of them
+        http_method=operation.method,
         status_code=200,  # of answers that set none; all of ours do
     )(_admitting(services, operation.action, operation.kind))
 

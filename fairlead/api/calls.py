@@ -5,11 +5,13 @@ not JSON, authenticates, and gives a `Call`. A body is read here and nowhere els
 of bounded size and depth, without NUL characters (no database stores them).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from msgspec import Struct
 
 from fairlead.api.access import Caller
@@ -89,6 +91,15 @@ async def admitted(services: Services, request: Request[Any, Any, Any], kind: st
     check_acceptable(request)
     caller = await services.authenticator.authenticate(request.headers)
     return Call(services, caller, request, kind)
+
+
+@contextmanager
+def finding_the_path() -> Iterator[None]:
+    """What is not found in here makes the whole path unknown (a fault of routing)."""
+    try:
+        yield
+    except NotFound as error:
+        raise NotFoundException(detail=str(error)) from None
 
 
 def check_acceptable(request: Request[Any, Any, Any]) -> None:

@@ -18,6 +18,7 @@ from fairlead.api.access import check_read, check_write
 from fairlead.api.answers import selected
 from fairlead.api.calls import Call, admitted
 from fairlead.api.faults import json_response, on_error
+from fairlead.api.operations import Method
 from fairlead.api.parameters import Parameters
 from fairlead.api.services import Services
 from fairlead.domain.bodies import refused
@@ -183,15 +184,16 @@ KINDS: dict[str, Kind] = {
 
 def handlers(services: Services, admin: NetworkAdmin) -> list[HTTPRouteHandler]:
     """Route handlers for list, show, create and delete of each kind."""
+    rows: tuple[tuple[Method, str, _Act], ...] = (
+        ("GET", "", _list),
+        ("POST", "", _create),
+        ("GET", "/{object_id:str}", _show),
+        ("DELETE", "/{object_id:str}", _delete),
+    )
     return [
-        _handler(services, admin, kind, *row)
+        _handler(services, admin, kind, method, f"{VERSION}/{kind}s{path}", act)
         for kind in KINDS
-        for row in (
-            ("GET", f"{VERSION}/{kind}s", _list),
-            ("POST", f"{VERSION}/{kind}s", _create),
-            ("GET", f"{VERSION}/{kind}s/{{network_object_id:str}}", _show),
-            ("DELETE", f"{VERSION}/{kind}s/{{network_object_id:str}}", _delete),
-        )
+        for method, path, act in rows
     ]
 
 
@@ -210,7 +212,7 @@ def _handler(
     services: Services,
     admin: NetworkAdmin,
     kind: str,
-    method: str,
+    method: Method,
     path: str,
     act: _Act,
 ) -> HTTPRouteHandler:
@@ -220,7 +222,7 @@ def _handler(
 
     return HTTPRouteHandler(
         path,
-        http_method=method,  # type: ignore[arg-type] # a str that is one of them
+        http_method=method,
         status_code=200,  # of answers that set none; all of ours do
         exception_handlers={FairleadError: on_error(neutron_fault)},
     )(handle)
@@ -252,7 +254,7 @@ async def _delete(call: Call, directory: Directory, kind: str) -> Response[bytes
 
 
 async def _row(call: Call, directory: Directory, kind: str) -> dict[str, Any]:
-    wanted = str(call.request.path_params["network_object_id"])
+    wanted = str(call.request.path_params["object_id"])
     for row in await KINDS[kind].rows(directory):
         if row["id"] == wanted:
             return row

@@ -5,7 +5,8 @@ knows no field by name but those that the API adds to the declared ones. Called 
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Optional
+from types import GenericAlias
+from typing import Annotated, Any, Union
 
 import msgspec
 from msgspec import Meta, Struct, UnsetType, defstruct
@@ -101,23 +102,23 @@ def _title(kind: str) -> str:
 
 
 def _tree_types() -> dict[str, type[Struct]]:
-    """The load balancer's creation type, which may hold a whole tree."""
+    """The creation types that hold more than the kind's own fields."""
+    monitor = _creation("healthmonitor", "HealthMonitorTree", leave_out={"pool_id"})
     pool = _creation("pool", "PoolTree", leave_out={"loadbalancer_id"}, optional=True, more=[
-        ("members", list[_creation("member", "MemberTree")], []),  # type: ignore[misc]
-        ("healthmonitor", Optional[  # noqa: UP045 - made at run time
-            _creation("healthmonitor", "HealthMonitorTree", leave_out={"pool_id"})], None),
+        ("members", _list(_creation("member", "MemberTree")), []),
+        ("healthmonitor", _or(monitor, None), None),
     ])  # fmt: skip
     policy = _creation("l7policy", "L7PolicyTree", leave_out={"listener_id"}, more=[
-        ("redirect_pool", Optional[pool], None),  # noqa: UP045 - made at run time
-        ("rules", list[_creation("l7rule", "L7RuleTree")], []),  # type: ignore[misc]
+        ("redirect_pool", _or(pool, None), None),
+        ("rules", _list(_creation("l7rule", "L7RuleTree")), []),
     ])  # fmt: skip
     listener = _creation("listener", "ListenerTree", leave_out={"loadbalancer_id"}, more=[
-        ("default_pool", Optional[pool], None),  # noqa: UP045 - made at run time
-        ("l7policies", list[policy], []),  # type: ignore[valid-type]
+        ("default_pool", _or(pool, None), None),
+        ("l7policies", _list(policy), []),
     ])  # fmt: skip
     balancer = _creation("loadbalancer", "LoadBalancerCreate", more=[
-        ("listeners", list[listener], []),  # type: ignore[valid-type]
-        ("pools", list[pool], []),  # type: ignore[valid-type]
+        ("listeners", _list(listener), []),
+        ("pools", _list(pool), []),
     ])  # fmt: skip
     own_pool = _creation("pool", "PoolCreate", more=[
         ("listener_id", Annotated[str | None, Meta(
@@ -173,23 +174,27 @@ def _status_tree() -> type[Struct]:
     own: Parts = [(n, str) for n in ("id", "name", "provisioning_status", "operating_status")]
     member = defstruct("MemberStatus", [*own, ("address", str), ("protocol_port", int)])
     monitor = defstruct("HealthMonitorStatus", [*own, ("type", str)])
-    pool = defstruct("PoolStatus", [
-        *own, ("members", list[member]),  # type: ignore[valid-type]
-        ("health_monitor", monitor | UnsetType, msgspec.UNSET),
-    ])  # fmt: skip
-    listener = defstruct("ListenerStatus", [*own, ("pools", list[pool])])  # type: ignore[valid-type]
-    return defstruct(
-        "LoadBalancerStatus",
-        [*own, ("listeners", list[listener])],  # type: ignore[valid-type]
-    )
+    below: Parts = [
+        ("members", _list(member)),
+        ("health_monitor", _or(monitor, UnsetType), msgspec.UNSET),
+    ]
+    pool = defstruct("PoolStatus", [*own, *below])
+    listener = defstruct("ListenerStatus", [*own, ("pools", _list(pool))])
+    return defstruct("LoadBalancerStatus", [*own, ("listeners", _list(listener))])
+
+
+def _list(item: Any) -> Any:
+    return GenericAlias(list, (item,))
+
+
+def _or(hint: Any, *others: Any) -> Any:
+    """A union, made at run time."""
+    return Union[(hint, *others)]
 
 
 def _typed(field: Field, *others: Any) -> Any:
     """The field's type, or one of the others, with its description."""
-    hint = field.type
-    for other in others:
-        hint = hint | other if hasattr(hint, "__or__") else Optional[hint]  # noqa: UP045
-    return Annotated[hint, Meta(description=field.description)]
+    return Annotated[_or(field.type, *others), Meta(description=field.description)]
 
 
 def _shown_type(field: Field) -> Any:
@@ -198,7 +203,7 @@ def _shown_type(field: Field) -> Any:
     if field.name.endswith("_at"):
         hint = str | None
     elif field.name == "allowed_cidrs":
-        hint = hint | None
+        hint = _or(hint, None)
     return Annotated[hint, Meta(description=field.description)]
 
 

@@ -5,6 +5,7 @@ what stands below "lbaas" also answers directly below the version.
 """
 
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal
 
 from litestar import Response
 from msgspec import Struct
@@ -14,7 +15,7 @@ from fairlead.api.calls import Call
 from fairlead.domain.model import KINDS
 
 Action = Callable[[Call], Awaitable[Response[bytes]]]
-Reply = str | None
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 
 VERSIONS = ("/v2", "/v2.0")
 
@@ -38,7 +39,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     `flag` is the query parameter that it alone understands.
     """
 
-    method: str
+    method: Method
     path: str
     kind: str
     name: str
@@ -46,7 +47,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     action: Action
     status: int = 200
     takes: str | None = None
-    gives: Reply = None
+    gives: str | None = None
     flag: str | None = None
 
 
@@ -70,8 +71,8 @@ def operations() -> Iterator[Operation]:
 def _of_kind(kind: str) -> Iterator[Operation]:
     word, plural, path = KINDS[kind].word, KINDS[kind].plural, COLLECTIONS[kind]
     creating = balancers.create_balancer if kind == "loadbalancer" else writing.create
-    rows: tuple[tuple[str, str, str, str, Action, int, Reply, Reply], ...] = (
-        ("GET", path, f"list_{plural}", f"List {word}s.", reading.show_list, 200, None, "list"),
+    rows: tuple[tuple[Method, str, str, str, Action, int, str | None, str | None], ...] = (
+        ("GET", path, f"list_{plural}", f"List {plural}.", reading.show_list, 200, None, "list"),
         ("POST", path, f"create_{kind}", f"Create a {word}.", creating, 201, "create", "one"),
         ("GET", f"{path}/{{{kind}_id}}", f"get_{kind}", f"Show a {word}.",
          reading.show, 200, None, "one"),

@@ -9,11 +9,10 @@ from typing import Any
 
 import msgspec
 from litestar import Response
-from litestar.exceptions import NotFoundException
 
 from fairlead.api import answers, selection
 from fairlead.api.access import check_admin, check_read
-from fairlead.api.calls import Call
+from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.faults import json_response
 from fairlead.domain import views
 from fairlead.domain.events import Event
@@ -32,7 +31,8 @@ async def show_list(call: Call) -> Response[bytes]:
     if holder is None:
         query = selection.query_of(call, None, selection.project_of(call))
     else:
-        above = await entry_above(call, holder)
+        with finding_the_path():
+            above = await entry_of(call, *holder)
         check_read(call.caller, above.resource.project_id)
         asked = call.parameters.one("project_id") or call.parameters.one("tenant_id")
         query = selection.query_of(call, holder[1], asked)
@@ -47,10 +47,13 @@ async def show_list(call: Call) -> Response[bytes]:
 
 async def show(call: Call) -> Response[bytes]:
     """One object."""
-    holder = call.holder
-    if holder is not None:
-        await entry_above(call, holder)
-    one = await readable(call)
+    try:
+        one = await readable(call)
+    except NotFound:
+        if call.holder is not None:
+            with finding_the_path():
+                await call.services.store.owner(*call.holder)
+        raise
     fields = call.parameters.many("fields")
     answer = answers.selected(answers.shown(one), fields)
     return json_response({KINDS[call.kind].wrapper: answer})
@@ -87,14 +90,6 @@ async def readable(call: Call) -> Entry:
     one = await entry_of(call, call.kind, call.object_id, parent_id=holder and holder[1])
     check_read(call.caller, one.resource.project_id)
     return one
-
-
-async def entry_above(call: Call, holder: tuple[str, str]) -> Entry:
-    """The object whose path is continued; a missing one makes the whole path unknown."""
-    try:
-        return await entry_of(call, *holder)
-    except NotFound as error:
-        raise NotFoundException(detail=str(error)) from None
 
 
 async def entry_of(call: Call, kind: str, object_id: str, *, parent_id: str | None = None) -> Entry:

@@ -11,11 +11,10 @@ from typing import Any
 
 import structlog
 from litestar import Response
-from litestar.exceptions import NotFoundException
 
 from fairlead.api import answers
 from fairlead.api.access import check_write
-from fairlead.api.calls import Call
+from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.faults import json_response
 from fairlead.api.reading import entry_of
 from fairlead.domain import bodies, edits, views
@@ -62,7 +61,7 @@ async def replace_members(call: Call) -> Response[bytes]:
     if not isinstance(wanted, list):
         raise refused("members", wanted, "Value should be a list of objects.")
     values = [bodies.creation("member", one) for one in wanted]
-    lb_id = await _tree_below_holder(call)
+    lb_id = await _tree_of(call)
     await check_subnets(call, lb_id, values)
     replacing = edits.replace_members(
         call.id_of("pool"),
@@ -156,7 +155,7 @@ def _parent(name: str, value: Any) -> str:
 async def _tree_of_new(call: Call, values: dict[str, Any]) -> str:
     """The load balancer that a new object will belong to; the pool's listener may tell."""
     if call.holder is not None:
-        return await _tree_below_holder(call)
+        return await _tree_of(call)
     if "loadbalancer_id" in values:
         return str(values["loadbalancer_id"])
     if call.kind == "pool":
@@ -169,29 +168,20 @@ async def _tree_of_new(call: Call, values: dict[str, Any]) -> str:
 
 
 async def _tree_of(call: Call) -> str:
-    """The load balancer of the object that the path is about."""
+    """The load balancer of the object that the path is about, or begins with."""
     if call.kind == "loadbalancer":
         return call.object_id
-    if call.holder is not None:
-        return await _tree_below_holder(call)
-    return await call.services.store.owner(call.kind, call.object_id)
-
-
-async def _tree_below_holder(call: Call) -> str:
-    assert call.holder is not None  # noqa: S101 - only paths below a pool or policy come here
-    try:
+    if call.holder is None:
+        return await call.services.store.owner(call.kind, call.object_id)
+    with finding_the_path():
         return await call.services.store.owner(*call.holder)
-    except NotFound as error:
-        raise NotFoundException(detail=str(error)) from None
 
 
 def _check_below(tree: Tree, call: Call, holder: tuple[str, str]) -> None:
     """404 unless the path's object hangs below the path's parent."""
     kind, object_id = holder
-    try:
+    with finding_the_path():
         tree.get(kind, object_id)
-    except NotFound as error:
-        raise NotFoundException(detail=str(error)) from None
     if f"{call.kind}_id" in call.request.path_params:
         below = tree.get(call.kind, call.object_id)
         if parent_id(below) != object_id:

@@ -1,0 +1,84 @@
+"""What requests cost: SQL statements, which must not grow with the tree, and CPU time."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+
+from tests.api.conftest import LB, SUBNET, Desk
+from tests.api.test_resources import add, build
+from tests.api.test_trees import TREE
+
+READ, WRITE = 5, 10
+SHOW_MS = 1.5
+
+
+@contextmanager
+def counted(desk: Desk) -> Iterator[list[str]]:
+    """The SQL statements sent meanwhile, transaction control aside."""
+    statements: list[str] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    engine = desk.house.store.engine.sync_engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
+
+
+async def cost(desk: Desk, method: str, path: str, body: Any = None) -> int:
+    with counted(desk) as statements:
+        answer = await desk.call(method, path, body, None)
+    assert answer.status_code < 300, answer.text
+    return len([s for s in statements if not s.upper().startswith(("BEGIN", "COMMIT"))])
+
+
+async def test_reads_take_few_statements(desk: Desk) -> None:
+    fleet = await build(desk)
+    lb = fleet.path("loadbalancer")
+    paths = [*map(fleet.path, fleet.ids), *fleet.collections.values(), f"{lb}/status",
+             f"{lb}/stats", f"{fleet.path('listener')}/stats"]  # fmt: skip
+    costs = {path: await cost(desk, "GET", path) for path in paths}
+    assert max(costs.values()) <= READ, costs
+
+
+async def test_writes_take_few_statements_however_large_the_tree(desk: Desk) -> None:
+    assert await cost(desk, "POST", LB, {"loadbalancer": TREE}) <= WRITE
+    fleet = await build(desk)
+    small = await costs_of_writes(desk, fleet, "10.0.1")
+    members = [{"address": f"10.1.0.{n}", "protocol_port": 80} for n in range(1, 101)]
+    path = fleet.collections["member"]
+    assert await cost(desk, "PUT", path + "?additive_only=true", {"members": members}) <= WRITE
+    assert await costs_of_writes(desk, fleet, "10.0.2") == small
+    assert max(small) <= WRITE
+
+
+async def costs_of_writes(desk: Desk, fleet: Any, net: str) -> list[int]:
+    """Of creating, changing and deleting a member."""
+    path = fleet.collections["member"]
+    member = {"address": f"{net}.1", "protocol_port": 80, "subnet_id": SUBNET}
+    made = [await cost(desk, "POST", path, {"member": member})]
+    kept = fleet.ids["member"]
+    made.append(await cost(desk, "PUT", f"{path}/{kept}", {"member": {"weight": len(net)}}))
+    found = (await desk.get(path, address=f"{net}.1"))["members"]
+    made.append(await cost(desk, "DELETE", f"{path}/{found[0]['id']}"))
+    return made
+
+
+async def test_showing_one_object_costs_little_cpu(desk: Desk) -> None:
+    """The best of some rounds, the client's own share included; the machine may be busy."""
+    fleet = await build(desk)
+    await add(desk, fleet, "loadbalancer")
+    url, headers = fleet.path("loadbalancer"), {"x-test-user": desk.user}
+    rounds = []
+    for _ in range(5):
+        started = time.process_time()
+        for _ in range(40):
+            await desk.client.get(url, headers=headers)
+        rounds.append((time.process_time() - started) / 40 * 1000)
+    assert min(rounds) < 2 * SHOW_MS, rounds
