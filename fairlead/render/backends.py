@@ -13,6 +13,8 @@ from fairlead.render.quoting import fetch
 from fairlead.render.servers import backend_name, has_cookie
 
 _TABLE_SIZE = "100k"
+# The section of haproxy.cfg through which a worker hands its tables on at a reload.
+PEERS = "workers"
 
 _BALANCE = {
     "ROUND_ROBIN": ["balance roundrobin"],
@@ -55,15 +57,21 @@ def _persistence(tree: Tree, pool: Pool, listener: Listener) -> list[str]:
         return []
     if has_cookie(pool, listener):
         return ["cookie SRV insert indirect nocache"]
+    if not has_table(pool, listener):
+        return []
     if persistence.type == "SOURCE_IP":
         version = ipaddress.ip_address(tree.root.vip_address or "0.0.0.0").version  # noqa: S104 - no bind
         kind = "ipv6" if version == 6 else "ip"
-        return [f"stick-table type {kind} size {_TABLE_SIZE}", "stick on src"]
-    if persistence.type == "APP_COOKIE" and listener.protocol == "HTTP":
-        name = persistence.cookie_name or ""
-        return [
-            f"stick-table type string len 64 size {_TABLE_SIZE}",
-            f"stick store-response {fetch('res.cook', name)}",
-            f"stick match {fetch('req.cook', name)}",
-        ]
-    return []
+        return [f"stick-table type {kind} size {_TABLE_SIZE} peers {PEERS}", "stick on src"]
+    name = persistence.cookie_name or ""
+    return [
+        f"stick-table type string len 64 size {_TABLE_SIZE} peers {PEERS}",
+        f"stick store-response {fetch('res.cook', name)}",
+        f"stick match {fetch('req.cook', name)}",
+    ]
+
+
+def has_table(pool: Pool, listener: Listener) -> bool:
+    """Whether the backend remembers in memory which client belongs to which member."""
+    kind = pool.session_persistence and pool.session_persistence.type
+    return kind == "SOURCE_IP" or (kind == "APP_COOKIE" and listener.protocol == "HTTP")

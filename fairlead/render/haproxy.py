@@ -17,6 +17,7 @@ from fairlead.render.servers import backend_name
 from fairlead.wire.amphora import Server
 
 _CLIENT = "%[src]"
+_PEER = "amphora"
 _INSERTED = {
     "X-Forwarded-For": "option forwardfor",
     "X-Forwarded-Port": "http-request set-header X-Forwarded-Port %[dst_port]",
@@ -26,6 +27,14 @@ _INSERTED = {
     "X-Real-IP": f"http-request set-header X-Real-IP {_CLIENT}",
 }
 _CIDRS_PER_LINE = 32
+# An old worker teaches the new one what its tables hold, once it has itself been taught or has
+# given up waiting for that (10 s). Nobody but haproxy is on this loopback; the port is below those
+# that connections to members take.
+_PEERS = [
+    "",
+    f"peers {backends.PEERS}",
+    f"    peer {_PEER} 127.0.0.1:1025",
+]
 
 
 class Haproxy(Struct, frozen=True, kw_only=True):
@@ -66,6 +75,9 @@ def haproxy(tree: Tree, site: Site) -> Haproxy:
             skeleton += back
             full += [*back, *map(servers.line, here)]
             found += here
+    if any(backends.has_table(p, one) for one in listeners for p in l7.pools(tree, one)):
+        skeleton += _PEERS
+        full += _PEERS
     return Haproxy(text="\n".join(full) + "\n", skeleton=_digest(skeleton), servers=tuple(found))
 
 
@@ -78,6 +90,7 @@ def _global(tree: Tree, site: Site) -> list[str]:
     lines = [
         "global",
         f"    maxconn {site.maxconn}",
+        f"    localpeer {_PEER}",
         "    user nobody",
         "    group nogroup",
         f"    stats socket {run}/haproxy.sock mode 600 level admin expose-fd listeners",
