@@ -183,6 +183,10 @@ class Network(Protocol):
         """A subnet; `NotFound` also when `project_id` is given and may not use it."""
         ...
 
+    def is_management(self, address: str) -> bool:
+        """Whether an address is on the management network, where no member may be."""
+        ...
+
     async def ensure_port(
         self, name: str, *, owner: str, network_id: str, subnet_ids: Sequence[str]
     ) -> Port:

@@ -14,7 +14,7 @@ from fairlead.api import answers
 from fairlead.api.access import check_write
 from fairlead.api.calls import Call
 from fairlead.api.faults import json_response
-from fairlead.api.writing import check_subnets_of
+from fairlead.api.writing import check_addresses, check_subnets_of
 from fairlead.domain import bodies, planting
 from fairlead.domain.model import LoadBalancer, Member
 from fairlead.domain.observed import Vip
@@ -33,8 +33,9 @@ async def create_balancer(call: Call) -> Response[bytes]:
     own, nested = planting.split(given) if isinstance(given, dict) else (given, {})
     root = _root(call, bodies.creation("loadbalancer", own))
     draft = _planted(call, root, nested)
-    subnets = {o.subnet_id for o in draft.objects.values() if isinstance(o, Member)}
-    await check_subnets_of(call, root.project_id, {s for s in subnets if s})
+    members = [o for o in draft.objects.values() if isinstance(o, Member)]
+    check_addresses(call, [msgspec.structs.asdict(m) for m in members])
+    await check_subnets_of(call, root.project_id, {m.subnet_id for m in members if m.subnet_id})
     tree = await _stored(call, draft, nested)
     await call.services.queue.put(tree.id)
     log.info("accepted", method="POST", kind="loadbalancer", lb_id=tree.id, generation=1,

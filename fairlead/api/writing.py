@@ -31,6 +31,7 @@ async def create(call: Call) -> Response[bytes]:
     """Add an object to a load balancer's tree: 201."""
     values = await _creation_values(call)
     lb_id = await _tree_of_new(call, values)
+    check_addresses(call, [values])
     await check_subnets(call, lb_id, [values])
     new_id = call.services.new_id()
     adding = edits.add(call.kind, values, new_id=new_id, now=call.services.clock.now())
@@ -41,6 +42,7 @@ async def create(call: Call) -> Response[bytes]:
 async def update(call: Call) -> Response[bytes]:
     """Set fields of an object: 200."""
     values = bodies.changes(call.kind, await call.body(KINDS[call.kind].wrapper))
+    check_addresses(call, [values])
     object_id = call.object_id
     changing = edits.change(call.kind, object_id, values, now=call.services.clock.now())
     tree = await edit(call, await _tree_of(call), changing)
@@ -61,6 +63,7 @@ async def replace_members(call: Call) -> Response[bytes]:
     if not isinstance(wanted, list):
         raise refused("members", wanted, "Value should be a list of objects.")
     values = [bodies.creation("member", one) for one in wanted]
+    check_addresses(call, values)
     lb_id = await _tree_of(call)
     await check_subnets(call, lb_id, values)
     replacing = edits.replace_members(
@@ -95,6 +98,15 @@ async def edit(call: Call, lb_id: str, change: edits.Edit) -> Tree:
         user=call.caller.user,
     )
     return tree
+
+
+def check_addresses(call: Call, members: Iterable[Mapping[str, Any]]) -> None:
+    """`Refused` when a member would lead into the management network."""
+    for values in members:
+        for name in ("address", "monitor_address"):
+            address = values.get(name)
+            if address and call.services.network.is_management(address):
+                raise refused(name, address, "The address is reserved.")
 
 
 async def check_subnets(call: Call, lb_id: str, members: Iterable[Mapping[str, Any]]) -> None:

@@ -179,10 +179,7 @@ def _pool(tree: Tree, pool: Pool) -> None:
 def _member(tree: Tree, member: Member) -> None:
     for name in ("address", "monitor_address"):
         address = getattr(member, name)
-        # The balancer would take an unspecified address for the one its client connected to.
-        if address and (
-            address in _RESERVED_ADDRESSES or ipaddress.ip_address(address).is_unspecified
-        ):
+        if address and _reserved(address):
             raise refused(name, address, "The address is reserved.")
     for other in tree.members(member.pool_id):
         place = (other.address, other.protocol_port)
@@ -191,6 +188,13 @@ def _member(tree: Tree, member: Member) -> None:
                 f"Another member on pool {member.pool_id} is already using ip "
                 f"{member.address} on protocol_port {member.protocol_port}."
             )
+
+
+def _reserved(address: str) -> bool:
+    """Whether it is no server's: an unspecified or loopback one would be the amphora itself."""
+    parsed = ipaddress.ip_address(address)
+    itself = parsed.is_unspecified or parsed.is_loopback
+    return itself or parsed.is_multicast or address in _RESERVED_ADDRESSES
 
 
 def _monitor(tree: Tree, monitor: HealthMonitor) -> None:

@@ -114,6 +114,8 @@ def ip_text(value: str) -> str:
         raise ValueError("Value should be IPv4 or IPv6 format") from None
     if getattr(address, "scope_id", None):
         raise ValueError("Value should be an address without a zone")
+    if getattr(address, "ipv4_mapped", None):
+        raise ValueError("Value should be the IPv4 address itself, not mapped into IPv6")
     return str(address)
 
 

@@ -244,3 +244,9 @@ async def test_kill_9_leaves_whole_ports(host, driver):
         found = [one.address for one in port.fixed_ips]
         assert announced.get(name, found) == found
     await host.started()
+
+
+async def test_the_management_range_is_known_as_such(driver):
+    assert driver.is_management(driver.management_gateway)
+    assert not driver.is_management("192.0.2.1")
+    assert not driver.is_management("fd00::1")

@@ -176,11 +176,18 @@ def test_a_place_in_a_pool_is_taken_once() -> None:
     added(TREE, "member", MEMBER, pool_id=idle.id)
 
 
-@pytest.mark.parametrize("address", ["169.254.169.254", "0.0.0.0", "::"])
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "0.0.0.0", "::", "127.0.0.2", "::1", "224.0.0.1", "ff02::1"]
+)
 @pytest.mark.parametrize("field", ["address", "monitor_address"])
 def test_reserved_addresses_are_refused(address: str, field: str) -> None:
     body = {"pools": [pool(members=[{**MEMBER, field: address}])]}
     refused_as(Refused, body, f"attribute {field}.*reserved")
+
+
+def test_an_ipv4_address_cannot_hide_in_an_ipv6_one() -> None:
+    body = {"pools": [pool(members=[{**MEMBER, "address": "::ffff:127.0.0.1"}])]}
+    refused_as(Refused, body, "attribute address.*mapped")
 
 
 def test_a_pool_has_one_monitor() -> None:

@@ -24,12 +24,14 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a network namespace"),
 ]
 PING = Path(__file__).parents[2] / "fairlead/agent/ping.sh"
-VIP, MEMBER = "127.0.0.1", "127.0.0.2"
+VIP, MEMBER, MEMBER_V6 = "127.0.0.1", "198.51.100.2", "fd00:51::2"
 
 
 @pytest.fixture(autouse=True)
 def network() -> Iterator[None]:
     with network_of_its_own():
+        for address in (MEMBER, MEMBER_V6):
+            subprocess.run(["ip", "address", "add", address, "dev", "lo"], check=True)
         yield
 
 
@@ -238,7 +240,7 @@ def test_http_monitors_ask_what_they_are_told(tmp_path: Path) -> None:
         assert running.state(member(tree, "old")) == running.state(member(tree, "new")) == "UP"
     assert old[0].startswith(b"HEAD /a%[src]?b='c'\"#$HOME HTTP/1.0\r\n")
     assert any(
-        one.startswith(b"GET / HTTP/1.1\r\n") and b"host: 127.0.0.2\r\n" in one for one in new
+        one.startswith(b"GET / HTTP/1.1\r\n") and b"host: 198.51.100.2\r\n" in one for one in new
     )
 
 
@@ -248,7 +250,7 @@ def test_ping_monitors_ask_for_an_echo(tmp_path: Path) -> None:
     subprocess.run(["ip", "route", "add", "unreachable", "198.51.100.7"], check=True)
     ping = {**MONITOR, "delay": 1, "timeout": 2, "type": "PING"}
     tree = checked(pool("ping", healthmonitor=ping, members=[
-        {"address": address, "protocol_port": 9} for address in (MEMBER, "::1", "198.51.100.7")
+        {"address": address, "protocol_port": 9} for address in (MEMBER, MEMBER_V6, "198.51.100.7")
     ]))  # fmt: skip
     with Running(tree, tmp_path).serving() as running:
         soon(lambda: running.state(member(tree, "ping", 2)) == "DOWN")
@@ -268,7 +270,7 @@ def test_every_server_called_dynamic_can_be_added_while_haproxy_runs(tmp_path: P
         pool(f"{kind}-{protocol}-{algorithm}", 8001, protocol=protocol, lb_algorithm=algorithm,
              session_persistence={"type": "SOURCE_IP"},
              members=[{"address": MEMBER, "protocol_port": 8001, "backup": True,
-                       "monitor_address": "::1", "monitor_port": 99}],
+                       "monitor_address": MEMBER_V6, "monitor_port": 99}],
              **({"healthmonitor": {**MONITOR, "type": kind}} if kind else {}))
         for kind in kinds
         for protocol in ("TCP", "PROXY", "PROXYV2")

@@ -33,6 +33,10 @@ class FakeNetwork:
         await self._world.look("subnet")
         return self._world.subnets.get(subnet_id) or _made_up(subnet_id)
 
+    def is_management(self, address: str) -> bool:
+        """Never: the management network of this world has no range."""
+        return False
+
     async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
         """As the port; what does not exist is made up."""
         await self._world.step("allocate_vip")

@@ -8,7 +8,7 @@ and, through `UserNetworks`, by the API.
 """
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import structlog
 from msgspec import structs
@@ -117,6 +117,11 @@ class NetworkLocal(UserNetworks):
         if project_id is not None and not may_use(segment.network, project_id):
             raise NotFound("Subnet", subnet_id)
         return found
+
+    def is_management(self, address: str) -> bool:
+        """Whether an address is in the management network's range."""
+        ranges = self._host_networks[self.management_network_id].subnets
+        return any(ip_address(address) in ip_network(subnet.cidr) for subnet in ranges)
 
     async def ensure_port(
         self, name: str, *, owner: str, network_id: str, subnet_ids: Sequence[str]
