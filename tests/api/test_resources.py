@@ -209,6 +209,26 @@ async def test_members_need_a_subnet_that_exists(desk: Desk) -> None:
     assert (await desk.get(path))["members"] == []
 
 
+async def test_no_member_leads_into_the_management_network(desk: Desk) -> None:
+    lb = await desk.balancer()
+    pool = await desk.pool(loadbalancer_id=lb["id"])
+    path = f"/v2/lbaas/pools/{pool['id']}/members"
+    port = await desk.house.services.network.management_port("amphora:x", owner="x")
+    inside = port.fixed_ips[0].address
+    member = {"address": "10.0.0.1", "protocol_port": 80}
+    for field in ("address", "monitor_address"):
+        fault = await desk.post(path, {"member": {**member, field: inside}}, 400)
+        assert field in fault["faultstring"]
+        await desk.put(path, {"members": [{**member, field: inside}]}, 400)
+    known = (await desk.post(path, {"member": member}, 201))["member"]
+    await desk.put(f"{path}/{known['id']}", {"member": {"monitor_address": inside}}, 400)
+    nested = {"vip_subnet_id": SUBNET, "pools": [
+        {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
+         "members": [{**member, "address": inside}]}
+    ]}  # fmt: skip
+    await desk.post(LB, {"loadbalancer": nested}, 400)
+
+
 async def test_deleting_a_pool_or_listener_takes_what_hangs_below(desk: Desk) -> None:
     fleet = await build(desk)
     await desk.house.settled(fleet.ids["loadbalancer"])

@@ -174,3 +174,10 @@ async def test_a_network_is_made_listed_and_deleted(world):
     await world.network.delete_network(made.id)
     await world.network.delete_network(made.id)
     assert made.id not in {network.id for network in await world.network.networks()}
+
+
+async def test_the_management_range_is_told_apart(world):
+    port = await world.network.management_port("amphora:a:management", owner="lb1")
+    assert world.network.is_management(port.fixed_ips[0].address)
+    assert not world.network.is_management("192.0.2.1")
+    assert not world.network.is_management("2001:db8::1")

@@ -34,8 +34,8 @@ class FakeNetwork:
         return self._world.subnets.get(subnet_id) or _made_up(subnet_id)
 
     def is_management(self, address: str) -> bool:
-        """Never: the management network of this world has no range."""
-        return False
+        """Whether an address is in the management network's range."""
+        return ip_address(address) in ip_network(_made_up(MANAGEMENT_NETWORK).cidr)
 
     async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
         """As the port; what does not exist is made up."""
