@@ -8,14 +8,17 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
+from fake_rig import FakeRig
+from msgspec.structs import replace
 
 from fairlead.drivers.amphora_rest import AmphoraRest
+from fairlead.drivers.fake import FakeAmphorae, FakeMachine
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.ports import Amphorae
-from fairlead.wire.amphora import AmphoraConfig
+from fairlead.wire.amphora import AmphoraConfig, revision_of
 from tests.live_amphora import ADDRESS, LiveAmphora, live_amphora, server
 
 
@@ -56,12 +59,56 @@ class RealAgents:
         self._amphora.kill()
 
 
-@pytest.fixture(params=[pytest.param("agent", marks=pytest.mark.root)])
-async def agents(request: pytest.FixtureRequest) -> AsyncIterator[Agents]:
-    request.getfixturevalue("own_network")
+class FakeAgents:
+    """`FakeAmphorae` with a machine in its world."""
+
+    address = "192.0.2.5"
+
+    def __init__(self) -> None:
+        rig = FakeRig()
+        spec = rig.spec()
+        self._world = rig.world
+        self.port: Amphorae = FakeAmphorae(rig.world)
+        self.amphora_id = spec.boot.amphora_id
+        rig.world.machines[self.amphora_id] = FakeMachine(spec, "life")
+        rig.world.refused_words = {"nonsense"}
+
+    def good(self, number: int, *, epoch: int = 1) -> AmphoraConfig:
+        return self._config(f"weight {number}", epoch)
+
+    def bad(self, *, epoch: int = 1) -> AmphoraConfig:
+        return self._config("nonsense here", epoch)
+
+    def silence(self) -> None:
+        self._world.stop(self.amphora_id)
+
+    def _config(self, text: str, epoch: int) -> AmphoraConfig:
+        config = AmphoraConfig(
+            epoch=epoch, revision="", haproxy_cfg=text, skeleton="", servers=(), interfaces=()
+        )
+        return replace(config, revision=revision_of(config))
+
+
+@pytest.fixture
+async def real_agents(own_network: None) -> AsyncIterator[Agents]:
     async with live_amphora() as amphora:
         await amphora.boot()
         yield RealAgents(amphora)
+
+
+@pytest.fixture
+def fake_agents() -> Agents:
+    return FakeAgents()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("real_agents", id="agent", marks=pytest.mark.root),
+        pytest.param("fake_agents", id="fake"),
+    ]
+)
+def agents(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
 
 
 async def test_fresh_agent_has_nothing(agents: Agents) -> None:
@@ -136,6 +183,10 @@ async def test_changes_at_once_all_end_and_one_is_in_force(agents: Agents) -> No
 @pytest.mark.root
 class TestAmphoraRest:
     """What only the real driver can get wrong."""
+
+    @pytest.fixture
+    def agents(self, real_agents: Agents) -> Agents:
+        return real_agents
 
     async def test_another_amphora_at_the_address_is_not_configured(self, agents: Agents) -> None:
         other = str(uuid.uuid4())
