@@ -62,6 +62,7 @@ def bwrap(marker: str, own: Path, state_dir: Path, command: Sequence[str]) -> li
         "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
         "--hostname", "amphora",
         *_system(),
+        *(word for place in (*shown, package) for word in _open_parent(place)),
         *(word for place in shown for word in ("--ro-bind", str(place), str(place))),
         *hidden,
         "--ro-bind", str(package), str(package),
@@ -215,6 +216,11 @@ def _system() -> list[str]:
     for name in _ETC:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
     return words
+
+
+def _open_parent(place: Path) -> list[str]:
+    """Let haproxy, which drops root, reach what is shown there: bwrap would make parents 0700."""
+    return ["--perms", "0755", "--dir", str(place.parent)]
 
 
 def _python_places() -> list[Path]:
