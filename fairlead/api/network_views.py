@@ -43,6 +43,7 @@ def subnet(one: Subnet) -> dict[str, Any]:
         "gateway_ip": one.gateway,
         "ip_version": ipaddress.ip_network(one.cidr).version,
         "enable_dhcp": False,
+        "allocation_pools": [],
         "dns_nameservers": [],
         "host_routes": [],
     }
