@@ -11,17 +11,20 @@ expected to hit (a duplicate) is caught where it is executed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fairlead.errors import Retryable
+
+T = TypeVar("T")
+Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _BUSY_SECONDS = 10
 _PRAGMAS = (
@@ -42,6 +45,7 @@ class Database:
         self.engine = create_async_engine(url, json_serializer=_json, json_deserializer=_as_is)
         self._writers = self._readers = self.engine
         self._turn: asyncio.Lock | None = None
+        self._under_way: set[asyncio.Task[Any]] = set()
         if self.engine.dialect.name == "sqlite":
             self._turn = asyncio.Lock()
             self._writers = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
@@ -49,24 +53,33 @@ class Database:
             event.listen(self.engine.sync_engine, "connect", _prepare_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 
-    @asynccontextmanager
-    async def reading(self, *, snapshot: bool = False) -> AsyncIterator[AsyncConnection]:
-        """A connection to read with; `snapshot` when several queries must see one moment."""
-        engine = self.engine if snapshot else self._readers
+    async def read(self, work: Work[T], *, snapshot: bool = False) -> T:
+        """What `work` returns, given a connection; `snapshot` when its queries are several.
+
+        As every transaction, it runs to its end also when the caller is cancelled: a statement
+        that is abandoned in the driver's thread could leave its transaction, and its locks, open.
+        """
+        return await self._to_the_end(self._read(work, self.engine if snapshot else self._readers))
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` returns, its changes committed; undone when it raises."""
+        return await self._to_the_end(self._write(work))
+
+    async def _read(self, work: Work[T], engine: AsyncEngine) -> T:
         with _translated():
             async with engine.connect() as connection:
-                yield connection
+                return await work(connection)
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction: committed when the block ends, undone when it raises."""
+    async def _write(self, work: Work[T]) -> T:
         with _translated():
-            if self._turn is None:
-                async with self._writers.begin() as connection:
-                    yield connection
-                return
-            async with self._turn, self._writers.begin() as connection:
-                yield connection
+            async with self._turn or nullcontext(), self._writers.begin() as connection:
+                return await work(connection)
+
+    async def _to_the_end(self, transaction: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(transaction)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
 
     def upsert(self, table: sa.Table, *, keep: frozenset[str] = frozenset()) -> Any:
         """INSERT that overwrites the row of the same key, but for the columns in `keep`."""
@@ -85,7 +98,8 @@ class Database:
         return _INSERT[self.engine.dialect.name](table)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, once what is under way has ended."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self.engine.dispose()
 
 

@@ -24,12 +24,13 @@ async def migrate(database: Database) -> None:
 
     `Permanent` when the database was written by a newer Fairlead.
     """
-    async with database.reading() as connection:
-        if await _stored(connection) == NEWEST:
-            return
-    async with database.writing() as connection:
-        if await _stored(connection) != NEWEST:
-            await connection.run_sync(_upgrade)
+    if await database.read(_stored) != NEWEST:
+        await database.write(_to_the_newest)
+
+
+async def _to_the_newest(connection: AsyncConnection) -> None:
+    if await _stored(connection) != NEWEST:
+        await connection.run_sync(_upgrade)
 
 
 async def _stored(connection: AsyncConnection) -> Any:

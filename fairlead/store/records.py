@@ -38,11 +38,14 @@ async def put_amphora(database: Database, amphora: Amphora) -> None:
     row = {
         "id": amphora.id, "lb_id": amphora.loadbalancer_id, "slot": amphora.slot, "doc": amphora,
     }  # fmt: skip
-    async with database.writing() as connection:
+
+    async def write(connection: AsyncConnection) -> None:
         try:
             await connection.execute(database.upsert(amphorae), row)
         except sa.exc.IntegrityError as error:
             raise NotFound(KINDS["loadbalancer"].word, amphora.loadbalancer_id) from error
+
+    await database.write(write)
 
 
 async def drop_amphora(connection: AsyncConnection, amphora_id: str) -> None:
@@ -89,8 +92,8 @@ async def _put_below(
     database: Database, table: sa.Table, source: sa.Select[Any], rows: list[dict[str, Any]]
 ) -> None:
     if rows:
-        async with database.writing() as connection:
-            await connection.execute(database.upsert_from(table, source), rows)
+        statement = database.upsert_from(table, source)
+        await database.write(lambda c: c.execute(statement, rows))
 
 
 async def read_statistics(connection: AsyncConnection, lb_id: str) -> Mapping[str, Counters]:
@@ -134,10 +137,13 @@ class EventLog:
             {"of": e.loadbalancer_id, **{f"new_{c.name}": getattr(e, c.name) for c in columns}}
             for e in found
         ]
-        async with self._database.writing() as connection:
+
+        async def write(connection: AsyncConnection) -> None:
             await connection.execute(statement, rows)
             for lb_id in self._full(found):
                 await connection.execute(_beyond(lb_id))
+
+        await self._database.write(write)
 
     def _full(self, found: Sequence[Event]) -> list[str]:
         """Load balancers whose events are to be cut now."""
@@ -185,5 +191,4 @@ async def next_epoch(database: Database) -> int:
     statement = first.on_conflict_do_update(
         index_elements=["name"], set_={"value": counters.c.value + 1}
     ).returning(counters.c.value)
-    async with database.writing() as connection:
-        return int((await connection.execute(statement)).scalar_one())
+    return int(await database.write(lambda c: c.scalar(statement)))

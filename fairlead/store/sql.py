@@ -59,46 +59,37 @@ class SqlStore:
 
     async def create(self, tree: Tree) -> Tree:
         """As the port."""
-        async with self._database.writing() as connection:
-            await trees.insert(connection, tree)
+        await self._database.write(lambda c: trees.insert(c, tree))
         return tree
 
     async def tree(self, lb_id: str) -> Tree:
         """As the port."""
-        async with self._database.reading() as connection:
-            return await trees.load(connection, lb_id)
+        return await self._database.read(lambda c: trees.load(c, lb_id))
 
     async def owner(self, kind: str, object_id: str) -> str:
         """As the port; objects that were asked to go are found until that is settled."""
-        async with self._database.reading() as connection:
-            return await trees.owner(connection, kind, object_id)
+        return await self._database.read(lambda c: trees.owner(c, kind, object_id))
 
     async def list(self, query: Query) -> Sequence[Entry]:
         """As the port; see fields.py for what can be filtered and sorted by."""
-        async with self._database.reading(snapshot=True) as connection:
-            return await listing.page(connection, query)
+        return await self._database.read(lambda c: listing.page(c, query), snapshot=True)
 
     async def unsettled(self) -> Sequence[str]:
         """As the port."""
-        async with self._database.reading() as connection:
-            return await trees.ids(connection, unsettled=True)
+        return await self._database.read(lambda c: trees.ids(c, unsettled=True))
 
     async def all_ids(self) -> Sequence[str]:
         """As the port."""
-        async with self._database.reading() as connection:
-            return await trees.ids(connection)
+        return await self._database.read(trees.ids)
 
     async def settle(self, lb_id: str, generation: int, epoch: int) -> None:
         """As the port; harmless when nothing is left."""
-        async with self._database.writing() as connection:
-            gone = await trees.settle(connection, lb_id, generation, epoch)
-        if gone:
+        if await self._database.write(lambda c: trees.settle(c, lb_id, generation, epoch)):
             self._events.forget(lb_id)
 
     async def give_up(self, lb_id: str, generation: int, epoch: int) -> None:
         """As the port."""
-        async with self._database.writing() as connection:
-            await trees.give_up(connection, lb_id, generation, epoch)
+        await self._database.write(lambda c: trees.give_up(c, lb_id, generation, epoch))
 
     async def put_amphora(self, amphora: Amphora) -> None:
         """As the port; `NotFound` when its load balancer is gone."""
@@ -106,13 +97,11 @@ class SqlStore:
 
     async def drop_amphora(self, amphora_id: str) -> None:
         """As the port."""
-        async with self._database.writing() as connection:
-            await records.drop_amphora(connection, amphora_id)
+        await self._database.write(lambda c: records.drop_amphora(c, amphora_id))
 
     async def amphorae(self, lb_id: str | None = None) -> Sequence[Amphora]:
         """As the port."""
-        async with self._database.reading() as connection:
-            return await records.read_amphorae(connection, lb_id)
+        return await self._database.read(lambda c: records.read_amphorae(c, lb_id))
 
     async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
         """As the port; ids that the load balancer does not have are passed over."""
@@ -124,8 +113,7 @@ class SqlStore:
 
     async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
         """As the port."""
-        async with self._database.reading() as connection:
-            return await records.read_statistics(connection, lb_id)
+        return await self._database.read(lambda c: records.read_statistics(c, lb_id))
 
     async def record(self, events: Sequence[Event]) -> None:
         """As the port; events of a load balancer that is gone are passed over."""
@@ -133,8 +121,7 @@ class SqlStore:
 
     async def events(self, lb_id: str, *, limit: int = 100) -> Sequence[Event]:
         """As the port."""
-        async with self._database.reading() as connection:
-            return await records.read_events(connection, lb_id, limit)
+        return await self._database.read(lambda c: records.read_events(c, lb_id, limit))
 
     async def next_epoch(self) -> int:
         """As the port."""

@@ -83,15 +83,17 @@ async def insert(connection: AsyncConnection, tree: Tree) -> None:
 async def save(database: Database, before: Tree, after: Tree) -> bool:
     """Write what changed, unless the stored tree is no longer `before`: then False."""
     rows = list(_changed_rows(before, after))
-    async with database.writing() as connection:
+    upsert = database.upsert(resources, keep=frozenset({"created_gen", "ordinal"}))
+
+    async def write(connection: AsyncConnection) -> bool:
         moved = {"of_lb": after.id, "before": before.generation, "after": after.generation}
         if (await connection.execute(_ADVANCE, moved)).rowcount != 1:
             return False
         if rows:
-            await connection.execute(
-                database.upsert(resources, keep=frozenset({"created_gen", "ordinal"})), rows
-            )
-    return True
+            await connection.execute(upsert, rows)
+        return True
+
+    return await database.write(write)
 
 
 def _changed_rows(before: Tree, after: Tree) -> Iterator[dict[str, Any]]:

@@ -25,6 +25,7 @@ from balancers import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from fairlead.domain import edits
 from fairlead.domain.edits import Edit
@@ -70,6 +71,21 @@ async def test_a_new_tree_is_read_back(store: SqlStore) -> None:
     assert found == tree
     assert list(found.objects) == list(tree.objects)
     assert found.root.created_at.tzinfo is UTC
+
+
+async def test_objects_made_together_keep_their_order(store: SqlStore) -> None:
+    """Also when some of them are gone and others changed."""
+    tree, pool_id = tree_of_members(6)
+    together = [replace(o, created_gen=1) for o in tree.objects.values()]
+    await store.create(tree.with_objects(*together))
+    first, second, third, *_, last = tree.members(pool_id)
+    for gone in (first, second, third):
+        await store.edit(tree.id, edits.remove("member", gone.id))
+    generation = (await store.tree(tree.id)).generation
+    await store.settle(tree.id, generation, 1)
+    await store.edit(tree.id, edits.change("member", last.id, {"weight": 9}, now=EPOCH))
+    order = [o for o in tree.objects if o not in (first.id, second.id, third.id)]
+    assert list((await store.tree(tree.id)).objects) == order
 
 
 async def test_a_second_tree_of_the_same_id_conflicts(store: SqlStore) -> None:
@@ -204,12 +220,15 @@ async def test_an_edit_that_is_overtaken_every_time_ends(stores: Stores) -> None
 
 
 async def test_edits_cancelled_at_any_moment_do_no_harm(store: SqlStore) -> None:
+    """Nothing is half done, and no lock stays behind that the next one would wait for."""
     tree = await store.create(balancer())
-    for n in range(40):
+    for n in range(100):
         edit = asyncio.create_task(store.edit(tree.id, adding_listener(tree.id, 8000 + n)))
-        await asyncio.sleep(n * 0.0002)
+        await asyncio.sleep(n * 0.0001)
         edit.cancel()
         await asyncio.gather(edit, return_exceptions=True)
+        async with asyncio.timeout(5):
+            await store.next_epoch()
     after = await store.edit(tree.id, adding_listener(tree.id, 80))
     assert after.generation == len(after.listeners) + 1
     assert await store.tree(tree.id) == after

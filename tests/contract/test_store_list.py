@@ -13,6 +13,7 @@ from balancers import (
     TAGS,
     Stores,
     adding_listener,
+    adding_member,
     adding_pool,
     balancer,
     chances,
@@ -101,7 +102,7 @@ async def found(store: SqlStore, kind: str, **query: Any) -> list[str]:
     return [e.resource.id for e in await store.list(Query(kind=kind, **query))]
 
 
-@settings(CHANCES, max_examples=15)
+@settings(CHANCES, max_examples=10)
 @given(chance=chances())
 async def test_entries_equal_those_of_the_trees(store: SqlStore, chance: random.Random) -> None:
     """Statuses and links are computed by the database as the domain computes them."""
@@ -113,7 +114,7 @@ async def test_entries_equal_those_of_the_trees(store: SqlStore, chance: random.
 
 async def test_the_trees_compared_have_every_status(store: SqlStore) -> None:
     """The comparisons of this file would mean little on trees that are all alike."""
-    all_of_them = await shelf(store, random.Random(1), trees=25)
+    all_of_them = await shelf(store, random.Random(1), trees=15)
     assert {e.provisioning_status for e in all_of_them.entries} == {
         "PENDING_CREATE", "PENDING_UPDATE", "PENDING_DELETE", "ACTIVE", "ERROR",
     }  # fmt: skip
@@ -140,15 +141,19 @@ async def check_filters(store: SqlStore, expected: Shelf) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_every_field_sorts_and_pages(store: SqlStore, kind: str) -> None:
     chance = random.Random(kind)
-    expected = await shelf(store, chance, trees=8)
-    assert len(expected.kind(kind)) >= 5
+    expected = await shelf(store, chance, trees=1)
+    for _ in range(50):
+        if len(expected.kind(kind)) >= 10:
+            break
+        expected = await shelf(store, chance, trees=1)
+    assert len(expected.kind(kind)) >= 10
     for field in fields(kind):
         for sort in (((field, False),), ((field, True), ("name", False))):
             if kind == "l7rule":
                 sort = tuple(s for s in sort if s[0] != "name")
             wanted = expected.sorted(kind, *sort)
             assert await found(store, kind, sort=sort) == wanted, sort
-            await check_pages(store, kind, sort, wanted, size=chance.randrange(1, 6))
+            await check_pages(store, kind, sort, wanted, size=chance.randrange(2, 6))
 
 
 async def check_pages(
@@ -221,8 +226,7 @@ async def test_filters_know_types(store: SqlStore) -> None:
         one: {"name": "1", "weight": 1, "backup": True, "monitor_port": 1},
         other: {"name": "true", "weight": 0, "backup": False, "monitor_port": None},
     }.items():
-        given_values = {"pool_id": pool_id, "address": object_id, "protocol_port": 80} | values
-        tree = edits.add("member", given_values, new_id=object_id, now=EPOCH)(tree)
+        tree = adding_member(pool_id, values["weight"], object_id, **values)(tree)
     await store.create(tree)
     for field, value, wanted in (
         ("name", "1", [one]), ("name", "true", [other]), ("weight", 1, [one]),
