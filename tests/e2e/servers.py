@@ -74,10 +74,14 @@ class Servers:
         """One command: {"do": verb, "port": port, ...}."""
         place = self.places.get(command.get("port"))
         match command["do"]:
-            case "open":
+            case "open" if place.server is None:
                 await self.open(command["port"])
             case "close":
                 self.close(command["port"])
+            case "reopen":
+                self.close(command["port"])
+                place.kind = command["kind"]
+                await self.open(command["port"])
             case "health":
                 place.health = command["status"]
             case "seen":
