@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import msgspec
 from benchmarks.lab import Trouble, until
 
 LBAAS = "/v2/lbaas"
+_IDLE_SECONDS = 2.0
 
 
 class Api:
@@ -19,6 +21,7 @@ class Api:
     def __init__(self, host: str, port: int, clouds: Path) -> None:
         self._headers = {"Authorization": authorization(clouds), "Content-Type": "application/json"}
         self._connection = http.client.HTTPConnection(host, port, timeout=30)
+        self._used = 0.0
 
     def close(self) -> None:
         self._connection.close()
@@ -26,9 +29,12 @@ class Api:
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's content, None where there is none; `Trouble` on a status above 299."""
         content = None if body is None else json.dumps(body).encode()
+        if time.monotonic() - self._used > _IDLE_SECONDS:
+            self._connection.close()  # the server may be about to; it opens again by itself
         self._connection.request(method, path, content, self._headers)
         answer = self._connection.getresponse()
         said = answer.read()
+        self._used = time.monotonic()
         if answer.status > 299:
             raise Trouble(f"{method} {path}: {answer.status} {said[:300].decode()}")
         return json.loads(said) if said else None

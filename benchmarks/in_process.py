@@ -6,11 +6,14 @@ So that CPU time and SQL statements can be told per request. It is the same `Ser
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
+
+import structlog
 
 from benchmarks.api import LBAAS, authorization
 from benchmarks.lab import Trouble
@@ -65,6 +68,7 @@ class Inside:
 
 @asynccontextmanager
 async def inside(state_dir: Path, drivers: Literal["host", "fake"]) -> AsyncIterator[Inside]:
-    """A service in this process and this network namespace."""
+    """A service in this process and this network namespace; it only tells of trouble."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     async with Service(Settings(state_dir=str(state_dir), drivers=drivers)) as service:
         yield Inside(service, state_dir / "clouds.yaml")

@@ -4,7 +4,7 @@ import statistics
 import time
 from pathlib import Path
 
-from benchmarks.probes import command, inhabitants, memory_mb
+from benchmarks.probes import command, inhabitants, memory_mb, parent
 from benchmarks.report import Chapter, Table
 from benchmarks.service import Service, service
 from benchmarks.stage import create, default_subnet, tree, web_servers
@@ -63,12 +63,12 @@ def _processes(space: Path) -> list[tuple[str, str, str]]:
 
 def _role(pid: int) -> str:
     words = command(pid)
-    if "fairlead.agent" in words and "bwrap" not in words[0] and "sh" not in words[0]:
-        return "agent"
     name = Path(words[0]).name
-    if name == "haproxy":
-        return "haproxy worker" if "-x" in words or "worker" in words[0] else "haproxy"
-    return name
+    if name.startswith("python"):
+        return "agent"
+    if name != "haproxy":
+        return name
+    return "haproxy worker" if Path(command(parent(pid))[0]).name == name else "haproxy master"
 
 
 def _mb(pids: list[int]) -> tuple[str, str]:

@@ -52,8 +52,18 @@ def _ask(path: Path, command: str) -> str:
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and its threads so far (proc(5), fields 14 and 15)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = _stat(pid)
     return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+def parent(pid: int) -> int:
+    """The process that started it, or that took it over."""
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields from the third on, which follow the program's name in parentheses."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def memory_mb(pids: Iterable[int]) -> tuple[float, float]:
@@ -85,5 +95,5 @@ def _all_pids() -> list[int]:
 def _network(pid: int) -> int | None:
     try:
         return os.stat(f"/proc/{pid}/ns/net").st_ino
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None  # gone, or a process that root itself may not look into

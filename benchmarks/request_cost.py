@@ -51,7 +51,7 @@ async def _rows(state_dir: Path) -> list[tuple[str, str, str]]:
 
 async def _create(api: Inside, number: int) -> Any:
     pool = {
-        "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
+        "name": "pool", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
         "members": [{"address": f"192.0.2.{n}", "protocol_port": 80} for n in (1, 2)],
     }  # fmt: skip
     listener = {"protocol": "HTTP", "protocol_port": 80, "default_pool": pool}

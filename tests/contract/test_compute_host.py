@@ -210,6 +210,13 @@ async def test_a_dead_agent_comes_back_and_its_daemons_stay(host_rig: Any) -> No
     assert alive.strip() == "alive"
 
 
+async def test_daemons_that_end_leave_no_zombies(host_rig: Any) -> None:
+    amphora_id = await created(host_rig)
+    host_rig.inside(amphora_id, "for n in 1 2 3; do (setsid true &); done; sleep 0.2")
+    states = host_rig.inside(amphora_id, "cat /proc/[0-9]*/stat | sed 's/.*) //' | cut -c1")
+    assert "Z" not in states
+
+
 async def test_keys_are_for_root_only(host_rig: Any) -> None:
     home = host_rig.home(await created(host_rig))
     assert home.stat().st_mode & 0o777 == 0o700

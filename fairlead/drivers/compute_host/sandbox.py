@@ -3,10 +3,11 @@
 The file system inside is an allow-list: programs (/usr), this Python with this package, a few
 files of /etc, private /dev, /proc, /tmp and /run, and the amphora's own directory. No other
 amphora's files, no state directory, no home. /proc/sys is read-only: uid 0 could otherwise
-reach the host through it. Processes are found by a marker in bwrap's arguments, which is safe
-against reused process ids and needs no record that a crash could lose. They belong to no
-controller: `setsid --fork` hands them to init. A shell starts the agent again when it dies, so
-that the agent's death never ends the PID namespace that haproxy lives in.
+reach the host through it. Processes are found by a marker in the arguments of bwrap and of the
+shell in it, which is safe against reused process ids and needs no record that a crash could lose.
+They belong to no controller: `setsid --fork` hands them to init. The first process of the PID
+namespace is that shell: it starts the agent again when it dies, so that the agent's death never
+ends the namespace that haproxy lives in, and while it waits it collects who lost their parents.
 Used by the driver only; every function blocks.
 """
 
@@ -38,8 +39,9 @@ while [ "$1" != -- ]; do echo 0 > "$1" || exit 1; shift; done
 shift; exec "$@"
 """
 # "up" tells the driver that the sandbox stands; then both streams are the console. When nobody
-# listens any more, the controller died meanwhile: SIGPIPE ends the sandbox.
-_SUPERVISE = 'echo up; exec >&2; while :; do "$@"; sleep 0.3; done'
+# listens any more, the controller died meanwhile and the sandbox ends (SIGPIPE spares the first
+# process of a PID namespace).
+_SUPERVISE = 'echo up || exit 1; exec >&2; while :; do "$@"; sleep 0.3; done'
 
 _CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETUID",
@@ -59,7 +61,8 @@ def bwrap(marker: str, own: Path, state_dir: Path, command: Sequence[str]) -> li
     hidden = ["--tmpfs", str(state_dir)] if covered else []
     package = Path(fairlead.__file__).parent
     return [
-        "bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+        "bwrap", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts",
+        "--unshare-cgroup-try",
         "--hostname", "amphora",
         *_system(),
         *(word for place in (*shown, package) for word in _open_parent(place)),
@@ -75,17 +78,22 @@ def bwrap(marker: str, own: Path, state_dir: Path, command: Sequence[str]) -> li
         "--setenv", "PYTHONPATH", str(package.parent), "--setenv", "PYTHONDONTWRITEBYTECODE", "1",
         "--setenv", "FAIRLEAD_AMPHORA", marker,
         "--cap-drop", "ALL", *(w for name in _CAPABILITIES for w in ("--cap-add", f"CAP_{name}")),
-        "--", "/bin/sh", "-c", _SUPERVISE, "supervise", *command,
+        "--", "/bin/sh", "-c", _SUPERVISE, marker, *command,
     ]  # fmt: skip
 
 
 @functools.cache
 def compile_agent() -> None:
-    """Leave compiled code beside the agent's sources, once: each amphora would do it at each start.
+    """Leave compiled code beside what the agent imports: each amphora would do it at each start.
 
-    Inside they are read-only. Where they are so outside too, starts take 0.1 s longer.
+    Done once. Inside the sources are read-only; where they are so outside too, starts take 0.1 s
+    longer and agents several MB more.
     """
-    compileall.compile_dir(Path(fairlead.__file__).parent / "agent", quiet=2)
+    package = Path(fairlead.__file__).parent
+    for part in ("agent", "wire"):
+        compileall.compile_dir(package / part, quiet=2)
+    for single in ("__init__.py", "errors.py"):
+        compileall.compile_file(package / single, quiet=2)
 
 
 def start(
