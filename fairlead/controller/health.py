@@ -31,6 +31,7 @@ from fairlead.wire.heartbeat import (
 
 log = structlog.get_logger()
 _WATCH_EVERY = 1.0
+_ANSWER_SECONDS = 5.0
 
 
 class Pulse(Struct, kw_only=True):
@@ -129,7 +130,11 @@ class Health:
 
     async def _ask(self, amphora: Amphora, pulse: Pulse) -> None:
         try:
-            found = await self._amphorae.status(amphora.id, amphora.lb_network_ip or "")
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                found = await self._amphorae.status(amphora.id, amphora.lb_network_ip or "")
+        except TimeoutError:
+            await self._fell_silent(amphora, pulse, f"no answer in {_ANSWER_SECONDS:g} s")
+            return
         except FairleadError as error:
             await self._fell_silent(amphora, pulse, str(error))
             return

@@ -1,5 +1,6 @@
 """Steps that fail, hang or break: retries, giving up, and what heals it."""
 
+import asyncio
 from itertools import pairwise
 
 import pytest
@@ -245,6 +246,7 @@ async def test_stopping_the_service_in_the_middle_of_a_step_is_clean(stage: Stag
     lb = await stage.create()
     await stage.sleep(1)
     await stage.kill()
-    assert await stage.queue.claim() == lb, "whoever runs next goes on with it"
+    claimed = await asyncio.wait_for(stage.queue.claim(), 1)
+    assert claimed == lb, "whoever runs next goes on with it"
     await stage.start()
     await stage.settled(lb, within=1)

@@ -278,14 +278,25 @@ async def test_silence_is_told_once(stage: Stage) -> None:
 
 
 async def test_one_amphora_that_hangs_does_not_hide_another(stage: Stage) -> None:
-    lbs = [await stage.create() for _ in range(3)]
-    for lb in lbs:
-        await stage.settled(lb)
+    for _ in range(3):
+        await stage.settled(await stage.create())
     await stage.sleep(10)
-    stage.world.stall("status", 1000.0)
-    stage.world.lose(amphora_id(lbs[2], 0))
+    *_, last = await stage.store.amphorae()
+    stage.world.stall("status", 1000.0)  # the first that is asked
+    stage.world.lose(last.id)
     await stage.sleep(SILENCE)
-    assert "Heartbeat info" in await stage.told(lbs[2])
+    assert "Heartbeat info" in await stage.told(last.loadbalancer_id)
+
+
+async def test_an_amphora_that_hangs_is_silent(stage: Stage) -> None:
+    lb = await web(stage)
+    stage.world.stall("status")
+    await stage.sleep(SILENCE + 6)
+    assert "no answer in 5 s" in "".join(e.detail for e in await stage.events(lb))
+    assert await stage.operating(lb) == "ERROR"
+    stage.beat(lb)
+    await stage.sleep(1)
+    assert await stage.operating(lb) == "ONLINE"
 
 
 async def test_a_status_that_could_not_be_written_is_written_later(stage: Stage) -> None:
