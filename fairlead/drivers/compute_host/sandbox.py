@@ -65,14 +65,16 @@ def bwrap(marker: str, own: Path, state_dir: Path, command: Sequence[str]) -> li
         "--unshare-cgroup-try",
         "--hostname", "amphora",
         *_system(),
+        # Before what is shown: that may lie below them.
+        "--tmpfs", "/run", "--symlink", "/run", "/var/run",
+        "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
         *(word for place in (*shown, package) for word in _open_parent(place)),
         *(word for place in shown for word in ("--ro-bind", str(place), str(place))),
         *hidden,
         "--ro-bind", str(package), str(package),
         "--proc", "/proc",
         *(w for n in _READ_ONLY_PROC for w in ("--ro-bind-try", f"/proc/{n}", f"/proc/{n}")),
-        "--dev", "/dev", "--tmpfs", "/run", "--symlink", "/run", "/var/run",
-        "--tmpfs", "/tmp",  # noqa: S108 - the sandbox's own
+        "--dev", "/dev",
         "--bind", str(own), HOME, "--chdir", HOME, "--remount-ro", "/",
         "--clearenv", "--setenv", "PATH", _PATH, "--setenv", "LANG", "C.UTF-8",
         "--setenv", "PYTHONPATH", str(package.parent), "--setenv", "PYTHONDONTWRITEBYTECODE", "1",
