@@ -1,6 +1,7 @@
 """The command line: `fairlead serve | demo | doctor | uninstall`, each in a module of its own."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from fairlead.errors import FairleadError
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status. Errors meant for people are one line, no traceback."""
     options = _parser().parse_args(arguments)
+    # `su` leaves these out of root's PATH; nft and others are there.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     try:
         return int(options.run(options))
     except FairleadError as error:

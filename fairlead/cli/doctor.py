@@ -28,8 +28,8 @@ _SIGNS = {"ok": "✔", "note": "!", "lacks": "✘"}
 
 
 def missing(path: str | None = None) -> list[str]:
-    """Names of programs that are on no directory of `path` (default: PATH and the sbin's)."""
-    return [name for name in PROGRAMS if _find(name, path) is None]
+    """Names of programs that are in no directory of `path` (default: the environment's PATH)."""
+    return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
 def doctor() -> int:
@@ -83,13 +83,7 @@ def _everywhere(settings: Settings) -> Iterator[Callable[[], Finding]]:
 
 def _program(name: str, path: str | None) -> Finding:
     package, purpose = PROGRAMS[name]
-    found = _find(name, path)
+    found = shutil.which(name, path=path)
     if found is None:
         return lacks(f"{name} is missing: it {purpose}", f"apt-get install {package}", package)
     return host_checks.haproxy_version(found) if name == "haproxy" else ok(found)
-
-
-def _find(name: str, path: str | None) -> str | None:
-    if path is None:
-        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    return shutil.which(name, path=path)

@@ -214,12 +214,11 @@ def _foreign_filter() -> Iterator[Finding]:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with the sbin's on its PATH; status 127 when that was impossible."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    """Run a program; status 127 when that was impossible."""
     try:
         return subprocess.run(
             command, capture_output=True, text=True, timeout=_SECONDS, check=False,
-            stdin=subprocess.DEVNULL, env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 127, "", str(error))

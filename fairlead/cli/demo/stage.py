@@ -127,12 +127,21 @@ class Stage:
         return problems + leftovers.found(instance, state_dir, self._cards)
 
     async def explain(self) -> None:
-        """Print what helps to understand a failure: events, and the service's last words."""
-        with contextlib.suppress(FairleadError, AttributeError):
-            events = await self.client.get(f"/v2/octavia/loadbalancers/{self.balancer_id}/events")
-            for event in events or ():
-                self.screen.say(str(event))
-        self.screen.say(self.service.last_words())
+        """Print what helps to understand a failure: events, and last words of all processes."""
+        for event in await self._events():
+            facts = (event["at"], event["step"], event["outcome"], event["detail"])
+            self.screen.say(" ".join(map(str, facts)))
+        for log in (self.service.log, *self.service.state_dir.glob("amphorae/*/console.log")):
+            self.screen.say(f"{log.name}: {log.read_text(errors='replace')[-1000:].strip()}")
+
+    async def _events(self) -> list[dict[str, Any]]:
+        """Oldest first; none when there is no load balancer, or nobody to ask."""
+        if not self.balancer_id:
+            return []
+        path = f"/v2/octavia/loadbalancers/{self.balancer_id}/events"
+        with contextlib.suppress(FairleadError):
+            return list(reversed(await self.client.get(path) or []))
+        return []
 
     async def _close(self) -> None:
         with contextlib.suppress(AttributeError):  # it never came so far

@@ -198,7 +198,7 @@ async def _first_answer(traffic: Traffic) -> None:
             await traffic.ask(seconds=1.0)
             return
         except OSError as refused:
-            error = str(refused)
+            error = str(refused) or type(refused).__name__
         await asyncio.sleep(0.005)
     raise Trouble(f"The VIP should answer within {_SECONDS:g} s: {error}")
 
