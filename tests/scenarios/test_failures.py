@@ -225,6 +225,7 @@ async def test_a_repair_that_fails_is_told_but_is_no_provisioning_error(stage: S
     assert await stage.provisioning(lb) == "ACTIVE"
     assert await stage.operating(lb) == "ERROR"
     assert (await stage.told(lb)).count("Boot retry") >= RETRIES
+    assert "GiveUp failed" not in await stage.told(lb)
     stage.world.heal()
     await stage.sleep(SLOW_RETRY + 20)
     assert await stage.operating(lb) == "ONLINE"

@@ -322,6 +322,27 @@ async def test_a_new_object_is_assessed_against_the_new_tree(stage: Stage) -> No
     assert await stage.operating(lb, ("member", "m3")) == ["ONLINE"]
 
 
+async def test_an_object_that_changes_no_configuration_is_assessed_once_it_is_settled(
+    stage: Stage,
+) -> None:
+    lb = await web(stage)
+    configured = len(stage.machine(lb).configured)
+    policy = stage.adding("l7policy", "policy", listener_id="listener", action="REJECT")
+    await stage.edit(lb, policy)
+    await stage.settled(lb)
+    assert len(stage.machine(lb).configured) == configured, "it has no rules yet"
+
+    async def busy(name: str) -> None:
+        if name == "health.observe":
+            raise Retryable("The database does not answer")
+
+    stage.before_health_write = busy
+    await beaten(stage, lb)
+    stage.before_health_write = None
+    await beaten(stage, lb)
+    assert await stage.operating(lb, ("l7policy", "policy")) == ["ONLINE"]
+
+
 async def test_a_heartbeat_after_the_deletion_leaves_nothing(stage: Stage) -> None:
     lb = await web(stage)
     await beaten(stage, lb)
