@@ -8,10 +8,12 @@ refused change has nothing to undo and an accepted one drops nothing. Called by 
 """
 
 import asyncio
+import socket
 
 from fairlead.agent import cards, log
 from fairlead.agent.haproxy import Haproxy, StillRuns
 from fairlead.agent.home import Home
+from fairlead.agent.interfaces import World
 from fairlead.agent.interfaces import cards as find_cards
 from fairlead.agent.observer import Observer
 from fairlead.errors import Fenced, Permanent, Retryable
@@ -30,6 +32,7 @@ class Applier:
         self._observer = observer
         self._good = home.good()
         self._certain = home.certain() and self._installed()
+        self._cards: frozenset[int] | None = frozenset()
         self._lock = asyncio.Lock()
         self.applied = asyncio.Event()
 
@@ -43,8 +46,8 @@ class Applier:
         return self._good is not None and self._good.haproxy_cfg != ""
 
     def revision(self) -> str | None:
-        """What is in force; None while that is unknown or haproxy is down."""
-        if self._good is None or not self._certain:
+        """What is in force; None while that is unknown, haproxy is down or a card is gone."""
+        if self._good is None or not self._certain or not self._plugged():
             return None
         if self.must_run() and self._haproxy.pid() is None:
             return None
@@ -106,7 +109,7 @@ class Applier:
 
     async def _bring_about(self, config: AmphoraConfig) -> str:
         if config.revision == self.revision():
-            await cards.settle(await cards.observe(), config.interfaces, prune=True)
+            await self._settle_cards(await cards.observe(), config.interfaces)
             return "unchanged"
         world, _ = await asyncio.gather(cards.observe(), self._check(config))
         find_cards(world, config.interfaces)
@@ -116,7 +119,7 @@ class Applier:
             self._home.begin()
             self._certain = False
             how = await self._change_haproxy(known, config)
-            await cards.settle(world, config.interfaces, prune=True)
+            await self._settle_cards(world, config.interfaces)
         except Retryable as error:
             await self._roll_back()
             adjusted = known is not None and known.skeleton == config.skeleton
@@ -161,9 +164,20 @@ class Applier:
     async def _restore_cards(self, interfaces: tuple[Interface, ...]) -> None:
         """As far as it goes: a card may be unplugged, and the controller will be back."""
         try:
-            await cards.settle(await cards.observe(), interfaces, prune=True)
+            await self._settle_cards(await cards.observe(), interfaces)
         except Retryable as error:
+            self._cards = None
             log.event("cards not restored", reason=str(error))
+
+    async def _settle_cards(self, world: World, interfaces: tuple[Interface, ...]) -> None:
+        """Give the cards exactly what they shall have, and remember which cards those are."""
+        world = await cards.settle(world, interfaces, prune=True)
+        self._cards = frozenset(card.number for card in find_cards(world, interfaces))
+
+    def _plugged(self) -> bool:
+        """Whether the cards that were set up are still there: a new one has a new number."""
+        present = {number for number, _ in socket.if_nameindex()}
+        return self._cards is not None and self._cards <= present
 
     def _settle(self, config: AmphoraConfig | None) -> None:
         """From here on it is known that `config`, or else the last good one, is in force."""
