@@ -343,3 +343,23 @@ async def test_without_root_it_says_what_to_type(tmp_path: Path) -> None:
         check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2],
     ).stdout  # fmt: skip
     assert "sudo fairlead serve" in said
+
+
+def test_cgroups_that_nobody_may_change_are_done_without():
+    script = """
+from fairlead.drivers.compute_host.cgroups import Cgroups, hierarchies
+import subprocess
+unified, roots = hierarchies()
+for point in {*roots.values(), *([unified] if unified else [])}:
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(point)], check=True)
+cgroups = Cgroups("abcdef", memory_bytes=1 << 28, cpu_share=1, pids=64)
+assert cgroups.ensure("x") == []
+assert cgroups.ensure("y") == []
+assert not cgroups.ids()
+cgroups.remove("x")
+"""
+    done = subprocess.run(
+        ["unshare", "--mount", sys.executable, "-c", script], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("cgroup.unavailable") == 1, "said once"

@@ -1,8 +1,9 @@
 """Limits on an amphora's memory, processor time and processes: cgroup `fairlead/<instance>/<id>`.
 
 Version 2 where it offers all three controllers, else the version 1 hierarchies that exist. A
-host without any runs amphorae without limits, which is logged once. The mounts are those that
-this process sees. Used by the driver only; every function blocks.
+host without any, or one that lets nobody change them (a container's often are read-only or
+busy), runs amphorae without limits, which is logged once. The mounts are those that this
+process sees. Used by the driver only; every function blocks.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import structlog
 _PERIOD = 100_000  # microseconds
 _CONTROLLERS = ("memory", "cpu", "pids")
 _ATTEMPTS = 100
+_FORBIDDEN = {errno.EBUSY, errno.EROFS, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP}
 _log = structlog.get_logger()
 
 
@@ -46,6 +48,16 @@ class Cgroups:
 
     def ensure(self, amphora_id: str) -> list[Path]:
         """Make the cgroups with their limits; the files a process enters them by."""
+        try:
+            return self._made(amphora_id)
+        except OSError as error:
+            if error.errno not in _FORBIDDEN:
+                raise
+            _log.warning("cgroup.unavailable", reason=str(error))
+            self._unified, self._roots = None, {}
+            return []
+
+    def _made(self, amphora_id: str) -> list[Path]:
         if self._unified:
             self._delegate(self._unified)
             return [_limit(self._unified / self._branch / amphora_id, self._version2)]
