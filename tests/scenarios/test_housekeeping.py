@@ -91,6 +91,8 @@ async def test_a_resync_now_and_then_repairs_what_nobody_told_of(stage: Stage) -
     stage.machine(lb).macs.clear()
     await stage.sleep(RESYNC + 31)
     assert len(stage.machine(lb).macs) == 1
+    assert (await stage.told(lb))[-2:] == ["Attach ok", "Configure ok"]
+    assert await stage.operating(lb) == "ONLINE"
 
 
 async def test_an_edit_that_woke_nobody_is_found_at_the_start(stage: Stage) -> None:

@@ -42,13 +42,13 @@ class FakeCompute:
         await self._world.step("attach")
         if amphora_id not in self._world.machines:
             raise Retryable(f"Amphora {amphora_id} does not exist.")
-        self._world.machines[amphora_id].macs.add(port.mac)
+        self._world.machines[amphora_id].plug(port.mac)
 
     async def detach(self, amphora_id: str, mac: str) -> None:
         """As the port."""
         await self._world.step("detach")
         if amphora_id in self._world.machines:
-            self._world.machines[amphora_id].macs.discard(mac)
+            self._world.machines[amphora_id].macs.pop(mac, None)
 
     async def delete(self, amphora_id: str) -> None:
         """As the port."""
@@ -72,14 +72,14 @@ class FakeAmphorae:
         machine = self._machine(amphora_id)
         if config.epoch < machine.epoch:
             raise Fenced(f"Amphora {amphora_id} has seen epoch {machine.epoch}.")
-        machine.epoch, before = config.epoch, machine.config
+        machine.epoch = config.epoch
         for word in self._world.refused_words:
             if word in config.haproxy_cfg:
                 raise Permanent(f"Amphora {amphora_id} refused its configuration: {word}")
-        machine.config, machine.healthy = config, True
-        machine.configured.append(config)
+        how = _how(machine, config)
+        machine.take(config)
         self._world.beat(amphora_id)
-        return Applied(revision=config.revision, how=_how(before, config))
+        return Applied(revision=config.revision, how=how)
 
     async def status(self, amphora_id: str, address: str) -> AgentStatus:
         """As the port."""
@@ -106,10 +106,11 @@ class FakeHeartbeats:
             yield await self._world.datagrams.get()
 
 
-def _how(before: AmphoraConfig | None, after: AmphoraConfig) -> str:
+def _how(machine: FakeMachine, after: AmphoraConfig) -> str:
+    before = machine.config
     if before is None:
         return "start"
-    if before.revision == after.revision:
+    if machine.revision == after.revision:
         return "unchanged"
     if not before.haproxy_cfg:
         return "start"

@@ -10,8 +10,10 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import count
 
 from fairlead.domain.observed import Port, Subnet
+from fairlead.errors import Retryable
 from fairlead.ports import AmphoraSpec
 from fairlead.wire.amphora import AmphoraConfig, Server
 from fairlead.wire.heartbeat import (
@@ -39,12 +41,35 @@ class FakeMachine:
         self.running = True
         self.answers = True
         self.healthy = True
-        self.macs: set[str] = set()
+        self.macs: dict[str, int] = {}  # with a number that no card ever had before
+        self._cards = count()
+        self._set_up: set[int] = set()
         self.config: AmphoraConfig | None = None
         self.configured: list[AmphoraConfig] = []
         self.epoch = 0
         self.sequence = 0
         self.counters: dict[str, Counters] = {}
+
+    def plug(self, mac: str) -> None:
+        """Give it a card, unless it has it."""
+        if mac not in self.macs:
+            self.macs[mac] = next(self._cards)
+
+    def take(self, config: AmphoraConfig) -> None:
+        """Put a configuration in force; `Retryable` while it names a card that is not there."""
+        missing = [i.mac for i in config.interfaces if i.mac not in self.macs]
+        if missing:
+            raise Retryable(f"no card with MAC {missing[0]}")
+        self._set_up = {self.macs[i.mac] for i in config.interfaces}
+        self.config, self.healthy = config, True
+        self.configured.append(config)
+
+    @property
+    def revision(self) -> str | None:
+        """What is in force; None also when a card that was set up is gone."""
+        if self.config is None or not self._set_up <= set(self.macs.values()):
+            return None
+        return self.config.revision
 
     def report(self, sent_at: datetime, member_states: Mapping[str, str]) -> Report:
         """What the agent says now, under a sequence number of its own."""
@@ -57,7 +82,7 @@ class FakeMachine:
             boot=self.life,
             sequence=self.sequence,
             sent_at=sent_at.timestamp(),
-            revision=config.revision if config else None,
+            revision=self.revision,
             healthy=self.healthy,
             listeners=tuple(
                 ListenerReport(id=i, state="OPEN", counters=self.counters.get(i, Counters()))
