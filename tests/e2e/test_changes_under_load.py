@@ -5,13 +5,14 @@ clients are strict, see `clients.Load`.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
-from tests.e2e.api import Balancer
+from tests.e2e.api import LBAAS, Balancer
 from tests.e2e.clients import Load, ask, names
 from tests.e2e.machines import Machine
-from tests.e2e.site import Site
+from tests.e2e.site import Site, threaded
 from tests.e2e.trees import listener, member, pool
 
 CHECK = {"type": "HTTP", "delay": 0, "timeout": 2, "max_retries": 1, "url_path": "/health"}
@@ -97,3 +98,20 @@ def test_changes_that_do_not_wait_for_each_other(lb: Balancer, farm: Machine) ->
     assert load.failures == []
     assert [ask(lb.vip, 9000 + number).status for number in range(10)] == [200] * 10
     assert names(24, lb.vip)["farm:8001"] in range(19, 22), "weight 10 of 12"
+
+
+def test_ten_listeners_posted_at_once_to_a_new_load_balancer(site: Site, farm: Machine) -> None:
+    """Each is accepted at the first try, while the load balancer is being made."""
+    path = f"{LBAAS}/loadbalancers"
+    pools = [pool("main", [member(farm, 8001)])]
+    body = {"vip_subnet_id": site.subnet4["id"], "pools": pools, "listeners": []}
+    made = Balancer(site.api, site.api.post(path, "loadbalancer", **body))
+
+    def post(number: int) -> object:
+        return made.add("listener", f"at-once{number}", protocol="HTTP", protocol_port=number,
+                        default_pool_id=made.id_of("main"))  # fmt: skip
+
+    threaded(*(partial(post, number) for number in range(80, 90)))
+    made.settled()
+    assert [ask(made.vip, number).name for number in range(80, 90)] == ["farm:8001"] * 10
+    made.delete()

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,10 @@ def _tree(site: Site, farm: Machine) -> Body:
 
 
 def kill(*pids: int) -> None:
+    """The end of one may be the end of others."""
     for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def serves(lb: Balancer) -> bool:

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -89,7 +90,8 @@ def test_counters_survive_a_reload_and_go_on(lb: Balancer) -> None:
 def test_counters_survive_the_death_of_haproxy(site: Site, lb: Balancer) -> None:
     before = stats(lb)["total_connections"]
     for pid in site.haproxies(lb.id):
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     eventually(lambda: _serves(lb))
     lb.online()
     eventually(lambda: stats(lb)["total_connections"] > before)
