@@ -53,7 +53,7 @@ def main(names: list[str]) -> int:
     try:
         with network_of_our_own():
             for name in names or CHAPTERS:
-                texts.append(CHAPTERS[name]().text())
+                texts.append(_chapter(name))
                 print(f"\n{texts[-1]}", flush=True)
     except Trouble as trouble:
         print(f"benchmarks: {trouble}", file=sys.stderr)
@@ -63,6 +63,14 @@ def main(names: list[str]) -> int:
     if not names:
         RESULTS.write_text("\n\n".join(texts) + "\n")
     return 0
+
+
+def _chapter(name: str) -> str:
+    """A chapter's text, with how busy the machine was: our own work is part of that."""
+    began, before = time.monotonic(), os.getloadavg()[0]
+    text = CHAPTERS[name]().text()
+    after, taken = os.getloadavg()[0], time.monotonic() - began
+    return f"{text}\n\n(Took {taken:.0f} s; load average {before:.1f} before, {after:.1f} after.)"
 
 
 def _unfit(names: list[str]) -> str:
@@ -81,15 +89,13 @@ def _head() -> str:
     found = re.search(r"version (\S+)", said)
     version = found[1] if found else "unknown"
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     return (
         "# Benchmark results\n\n"
         "Written by `make bench`; each chapter says how it measures.\n\n"
         f"Machine: {os.cpu_count()} cores, {memory_gb:.0f} GB of memory, "
         f"{platform.system()} {platform.release()}, haproxy {version}, "
-        f"Python {platform.python_version()}. Load averages at the start: {load} "
-        "(a machine that others use makes times longer and more scattered). "
-        f"{datetime.now(UTC):%Y-%m-%d}."
+        f"Python {platform.python_version()}. {datetime.now(UTC):%Y-%m-%d}. Chapters tell the load "
+        "average: where others use the machine, times are longer and more scattered."
     )
 
 

@@ -22,8 +22,8 @@ from benchmarks.stage import (
 )
 from fairlead.drivers.compute_host.cards import NAMES
 
-_ROUNDS = 8
-_SECONDS = 3
+_ROUNDS = 12
+_SECONDS = 2
 _CONNECTIONS = 32
 _WARM_UP_SECONDS = 1
 _REQUESTS = re.compile(r"(\d+) requests in ([\d.]+)(m?s)")
@@ -93,9 +93,10 @@ _METHOD = (
     f"`wrk -t1 -c{_CONNECTIONS}` in a namespace of its own, {_SECONDS} s a round, {_ROUNDS} rounds "
     "each, the amphora and the bare haproxy in turns and the one to begin changing. Both are the "
     "same program on the same bridge with the same two web servers (a haproxy that answers by "
-    "itself) and checks every second; the bare one has a configuration written by hand and no "
-    "agent. Client, proxy and servers share the machine's cores. CPU is user and system time of "
-    "haproxy's worker (/proc/PID/stat) over the requests answered. Medians over rounds; a ratio "
+    "itself) and checks every second; the bare one has a configuration written by hand, no agent "
+    "and no cgroup of Fairlead's. Client, proxy and servers share the machine's cores; where "
+    "others do too, an amphora's share of them is that of its cgroup. CPU is user and system time "
+    "of haproxy's worker (/proc/PID/stat) over the requests answered. Medians over rounds; a ratio "
     "is the median of the ratios of neighbouring rounds."
 )
 

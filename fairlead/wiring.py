@@ -8,6 +8,7 @@ it and repairs it; stopping it leaves amphorae alone.
 import asyncio
 import fcntl
 import hashlib
+import math
 import os
 import uuid
 from collections.abc import Callable
@@ -145,6 +146,7 @@ class Service:
             render=partial(
                 amphora_config,
                 maxconn=self.settings.amphora.maxconn,
+                threads=_threads(self.settings),
                 ping_command=str(PING_COMMAND),
             ),
             patience=Patience(
@@ -242,6 +244,11 @@ async def uninstall(settings: Settings) -> None:
         for amphora_id in sorted(await compute.all_ids()):
             await compute.delete(amphora_id)
         await _network(settings, stack).remove_everything()
+
+
+def _threads(settings: Settings) -> int:
+    """As many as the processors that an amphora may and can use."""
+    return min(math.ceil(settings.amphora.cpu_share), os.cpu_count() or 1)
 
 
 def instance_id(state_dir: Path) -> str:

@@ -6,7 +6,7 @@ unreachable health manager is only logged. Called by main; server asks it for re
 """
 
 import asyncio
-import secrets
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class Heart:
         self._boot = boot
         self._applier = applier
         self._observer = observer
-        self._life = secrets.token_hex(8)
+        self._life = os.urandom(8).hex()
         self._sequence = 0
         self._targets = [_target(text) for text in boot.health_managers]
         self._trouble: dict[str, str] = {}

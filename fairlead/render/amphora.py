@@ -23,14 +23,15 @@ def amphora_config(
     epoch: int,
     maxconn: int,
     ping_command: str,
+    threads: int = 1,
     directory: str = "/var/lib/amphora",
 ) -> AmphoraConfig:
     """What the amphora with these `ports` (by network id, management excluded) shall do.
 
     Needs the VIP's address in the tree and on the port `vip`, and a port on its network.
-    `ping_command` and `directory` are paths as the amphora sees them.
+    `ping_command` and `directory` are paths as the amphora sees them; `threads` are haproxy's.
     """
-    site = Site(maxconn=maxconn, directory=directory, ping_command=ping_command)
+    site = Site(maxconn=maxconn, threads=threads, directory=directory, ping_command=ping_command)
     balancing = haproxy(tree, site)
     config = AmphoraConfig(
         epoch=epoch,

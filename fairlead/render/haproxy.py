@@ -27,6 +27,7 @@ _INSERTED = {
     "X-Real-IP": f"http-request set-header X-Real-IP {_CLIENT}",
 }
 _CIDRS_PER_LINE = 32
+_MOST_THREADS = 64
 # An old worker teaches the new one what its tables hold, once it has itself been taught or has
 # given up waiting for that (10 s). Nobody but haproxy is on this loopback; the port is below those
 # that connections to members take.
@@ -49,12 +50,14 @@ class Site(Struct, frozen=True, kw_only=True):
     """What the amphora is like: `maxconn` is its share, `directory` its agent's own place.
 
     `ping_command` is an executable that haproxy runs for PING monitors; its third argument is
-    the address to ping.
+    the address to ping. `threads` is how many processors it may use: left alone, haproxy starts
+    a thread, with memory of its own, for each one that the host has.
     """
 
     maxconn: int
     directory: str
     ping_command: str
+    threads: int = 1
 
 
 def haproxy(tree: Tree, site: Site) -> Haproxy:
@@ -90,6 +93,7 @@ def _global(tree: Tree, site: Site) -> list[str]:
     lines = [
         "global",
         f"    maxconn {site.maxconn}",
+        f"    nbthread {min(site.threads, _MOST_THREADS)}",
         f"    localpeer {_PEER}",
         "    user nobody",
         "    group nogroup",
