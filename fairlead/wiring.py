@@ -33,7 +33,7 @@ from fairlead.api.services import Services
 from fairlead.controller.executor import Executor
 from fairlead.controller.health import Health
 from fairlead.controller.housekeeping import Housekeeping
-from fairlead.controller.observer import Drivers
+from fairlead.controller.observer import Drivers, Renderer
 from fairlead.controller.reconciler import Patience, Reconciler
 from fairlead.drivers import fake
 from fairlead.drivers.amphora_rest import AmphoraRest
@@ -143,12 +143,7 @@ class Service:
         )
         return Reconciler(
             drivers, executor, self.queue, self.clock,
-            render=partial(
-                amphora_config,
-                maxconn=self.settings.amphora.maxconn,
-                threads=_threads(self.settings),
-                ping_command=str(PING_COMMAND),
-            ),
+            render=renderer(self.settings),
             patience=Patience(
                 retries=controller.retries,
                 first_pause=controller.first_pause,
@@ -246,9 +241,16 @@ async def uninstall(settings: Settings) -> None:
         await _network(settings, stack).remove_everything()
 
 
-def _threads(settings: Settings) -> int:
-    """As many as the processors that an amphora may and can use."""
-    return min(math.ceil(settings.amphora.cpu_share), os.cpu_count() or 1)
+def renderer(settings: Settings) -> Renderer:
+    """What amphorae of this host are to do, as a function of their trees."""
+    amphora = settings.amphora
+    return partial(
+        amphora_config,
+        maxconn=amphora.maxconn,
+        # As many as the processors that an amphora may and can use.
+        threads=min(math.ceil(amphora.cpu_share), os.cpu_count() or 1),
+        ping_command=str(PING_COMMAND),
+    )
 
 
 def instance_id(state_dir: Path) -> str:
