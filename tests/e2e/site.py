@@ -184,7 +184,9 @@ class Site:
         return {pid: line for pid, line in found.items() if line}
 
     def haproxies(self, lb_id: str) -> set[int]:
-        return {pid for pid, line in self.processes(lb_id).items() if line.startswith("haproxy")}
+        """The master and its workers, without those that only check a configuration."""
+        found = self.processes(lb_id).items()
+        return {pid for pid, line in found if line.startswith("haproxy") and " -W " in line}
 
     def agent(self, lb_id: str) -> int | None:
         found = self.processes(lb_id).items()
