@@ -65,10 +65,14 @@ def change(kind: str, object_id: str, values: Mapping[str, Any], *, now: datetim
 def remove(kind: str, object_id: str, *, cascade: bool = False) -> Edit:
     """Ask for an object and what goes with it to be removed.
 
-    A load balancer with children needs `cascade`; a pool used by an L7 policy is refused.
+    A load balancer with children needs `cascade`; a pool used by an L7 policy is refused. What
+    was asked to go already goes on going.
     """
 
     def edit(tree: Tree) -> Tree:
+        known = tree.root if object_id == tree.id else tree.objects.get(object_id)
+        if known is not None and known.KIND == kind and known.deleted_gen is not None:
+            return tree
         _alive(tree)
         going = tree.get(kind, object_id)
         rules.check_removal(tree, going, cascade=cascade)

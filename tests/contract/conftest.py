@@ -66,6 +66,13 @@ def ip(*arguments: str) -> str:
     return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
 
 
+def _is_init(pid: int) -> bool:
+    """Whether it is process 1 of a PID namespace of its own."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    ids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+    return len(ids) > 1 and ids[-1] == "1"
+
+
 def until(condition: Any, seconds: float = 5.0) -> bool:
     """Whether `condition()` came true in time."""
     end = time.monotonic() + seconds
@@ -140,7 +147,7 @@ class HostRig:
         return f"fl-{self.instance}-{amphora_id}"
 
     def processes(self, amphora_id: str) -> list[int]:
-        """Host process ids whose arguments name the amphora, oldest first; zombies have none."""
+        """Host process ids whose arguments name the amphora; zombies have none."""
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -154,8 +161,8 @@ class HostRig:
 
     def stop(self, amphora_id: str) -> None:
         """Let its machine die at once, as by a power cut: kill the init of its PID namespace."""
-        pids = self.processes(amphora_id)
-        os.kill(pids[-1], 9)
+        (init,) = filter(_is_init, self.processes(amphora_id))
+        os.kill(init, 9)
         assert until(lambda: not self.processes(amphora_id))
 
     def cgroups(self, amphora_id: str) -> list[Path]:

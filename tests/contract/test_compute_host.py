@@ -136,12 +136,25 @@ async def test_no_cards_are_left_behind(host_rig: Any) -> None:
     assert host_rig.cards() == {}
 
 
+HERE = Path(__file__).parent
+
+
+def beside_python() -> str:
+    """/root, or what lies there beside the Python that runs this."""
+    shown = [Path(sys.prefix), Path(sys.base_prefix), HERE.parents[1]]
+    if not any(path.is_relative_to("/root") for path in shown):
+        return "/root"
+    hidden = [p for p in Path("/root").iterdir() if not any(s.is_relative_to(p) for s in shown)]
+    return " ".join(map(str, hidden))
+
+
 async def test_an_amphora_sees_its_own_files_only(host_rig: Any) -> None:
     amphora_id, other = await created(host_rig), await created(host_rig)
     script = f"""
     cat /var/lib/amphora/boot.json
     for secret in {host_rig.home(other)}/own/boot.json {host_rig.home(amphora_id)}/pid \
-            {host_rig.state_dir} /etc/shadow /etc/ssl/private /root /home /work/main/tests /sys; do
+            {host_rig.state_dir} /etc/shadow /etc/ssl/private {beside_python()} \
+            /home {HERE} /sys; do
         [ -e $secret ] && echo LEAK $secret
     done
     ls -A /var/lib /run /tmp"""
