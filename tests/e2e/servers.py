@@ -14,7 +14,7 @@ import json
 import ssl
 import struct
 import sys
-from collections import defaultdict, deque
+from collections import deque
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,7 +41,6 @@ class Servers:
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(certificate)
         self.places = {int(port): Place(kind) for port, kind in places.items()}
-        self.served = defaultdict(int)
 
     async def open(self, port):
         place = self.places[port]
@@ -86,8 +85,6 @@ class Servers:
                 place.health = command["status"]
             case "seen":
                 return list(place.seen)
-            case "served":
-                return dict(self.served)
             case "ping":
                 for family, name in (
                     ("ipv4", "icmp_echo_ignore_all"),
@@ -99,7 +96,6 @@ class Servers:
         return True
 
     async def echo(self, port, place, reader, writer):
-        self.served[port] += 1
         writer.write(f"{self.name}:{port}\n".encode())
         while data := await reader.read(65536):
             writer.write(data)
@@ -113,8 +109,7 @@ class Servers:
             request["body"] = (await reader.readexactly(length)).decode()
             request["proxy"] = proxy
             place.seen.append(request)
-            self.served[port] += 1
-            await self.answer(port, place, request, writer)
+                await self.answer(port, place, request, writer)
             if request["headers"].get("connection", "") == "close" or request["version"] == "1.0":
                 return
 
