@@ -63,10 +63,21 @@ class Api:
 
         until(f"load balancer {lb_id} ACTIVE", seconds, active, pause=0.01)
 
-    def events(self, lb_id: str) -> list[dict[str, Any]]:
-        """What the controller did for a load balancer, oldest first."""
+    def events(self, lb_id: str, after: str = "") -> list[dict[str, Any]]:
+        """What the controller did for a load balancer after a time, oldest first.
+
+        Events are written when the last step is done: waits for that.
+        """
         path = f"/v2/octavia/loadbalancers/{lb_id}/events?limit=1000"
-        return sorted(self.get(path)["events"], key=lambda event: str(event["at"]))
+        found: list[dict[str, Any]] = []
+
+        def complete() -> bool:
+            events = sorted(self.get(path)["events"], key=lambda event: str(event["at"]))
+            found[:] = [event for event in events if event["at"] > after]
+            return any(event["step"] == "Settle" for event in found)
+
+        until(f"events of {lb_id}", 10, complete, pause=0.01)
+        return found
 
 
 def authorization(clouds: Path) -> str:

@@ -96,20 +96,16 @@ def _await_first(scene: Scene) -> None:
 
 def _timed(scene: Scene, change: Change) -> tuple[float, float, str]:
     """Milliseconds to the effect and to ACTIVE, and how the agent did it."""
-    before = _configured(scene)[-1]["at"]
+    before = scene.api.events(scene.balancer.id)[-1]["at"]
     began = time.perf_counter()
     change.send()
     until(change.what, _PATIENCE, change.holds, pause=0.001)
     effect = time.perf_counter() - began
     scene.api.await_active(scene.balancer.id)
     whole = time.perf_counter() - began
-    hows = [event["detail"] for event in _configured(scene) if event["at"] > before]
+    events = scene.api.events(scene.balancer.id, after=before)
+    hows = [event["detail"] for event in events if event["step"] == "Configure"]
     return 1000 * effect, 1000 * whole, " then ".join(hows)
-
-
-def _configured(scene: Scene) -> list[dict[str, Any]]:
-    """What agents were told, oldest first; only the newest events are kept."""
-    return [one for one in scene.api.events(scene.balancer.id) if one["step"] == "Configure"]
 
 
 def _told(hows: Counter[str]) -> str:

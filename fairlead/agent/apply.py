@@ -16,6 +16,7 @@ from fairlead.agent.home import Home
 from fairlead.agent.interfaces import World
 from fairlead.agent.interfaces import cards as find_cards
 from fairlead.agent.observer import Observer
+from fairlead.agent.runtime import equally_valid
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.wire.amphora import AmphoraConfig, Applied, Interface
 
@@ -130,7 +131,10 @@ class Applier:
         return how
 
     async def _check(self, config: AmphoraConfig) -> None:
-        if config.haproxy_cfg:
+        """Have haproxy check it, unless only servers' weights and states differ: 20 ms of CPU."""
+        if not config.haproxy_cfg:
+            return
+        if self._good is None or not equally_valid(self._good.haproxy_cfg, config.haproxy_cfg):
             await self._haproxy.check(config.haproxy_cfg)
 
     async def _change_haproxy(self, known: AmphoraConfig | None, config: AmphoraConfig) -> str:

@@ -1,10 +1,11 @@
 """The haproxy of this amphora: checking, starting, reloading, changing at run time, stopping.
 
 Invariants: haproxy runs in master-worker mode in a session of its own and outlives the agent,
-which finds it again by its pid file. haproxy.cfg only ever holds text that passed the check. A
-reload that fails leaves the old workers in charge. Not safe for concurrent use: apply holds the
-lock. haproxy is not run with -D, because then the reason of a failed reload is lost; its messages
-go to run/haproxy.log. Learnt from haproxy 2.6.12.
+which finds it again by its pid file. haproxy.cfg only ever holds text that passed the check, or
+that differs from such text in weights and states of servers only. A reload that fails leaves the
+old workers in charge. Not safe for concurrent use: apply holds the lock. haproxy is not run with
+-D, because then the reason of a failed reload is lost; its messages go to run/haproxy.log. Learnt
+from haproxy 2.6.12.
 """
 
 import asyncio
@@ -65,7 +66,7 @@ class Haproxy:
             raise Permanent(complaint(outcome.stderr))
 
     def install(self, text: str) -> None:
-        """Make `text`, which was checked before, the configuration of the next start or reload."""
+        """Make `text`, known to be right, the configuration of the next start or reload."""
         replace_file(self._home.haproxy_cfg, text.encode())
 
     async def start(self) -> None:

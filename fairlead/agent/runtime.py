@@ -7,6 +7,7 @@ guide. Learnt from 2.6.12: an added server starts in maintenance with its health
 connections.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -17,6 +18,9 @@ from fairlead.wire.amphora import Server
 _UNSAFE = frozenset(";\\\"'#\n\r")
 _ADDED = "New server registered."
 _DELETED = "Server deleted."
+_ADJUSTABLE = re.compile(
+    r"^( *server .*) weight (?:25[0-6]|2[0-4]\d|1\d\d|\d\d?)(?: disabled)?$", re.MULTILINE
+)
 
 
 class Command(NamedTuple):
@@ -46,6 +50,14 @@ def commands(old: Iterable[Server], new: Iterable[Server]) -> list[Command] | No
     if not all(server.dynamic for server in gone):
         return None
     return wanted + [command for server in gone for command in _remove(server)]
+
+
+def equally_valid(known: str, text: str) -> bool:
+    """Whether `text` is right if `known` is: haproxy.cfg with other weights and states at most.
+
+    Judged by the texts alone, so that it holds whatever else the controller says about them.
+    """
+    return _ADJUSTABLE.sub(r"\1", known) == _ADJUSTABLE.sub(r"\1", text)
 
 
 def surviving_state(dump: str, old: Iterable[Server], new: Iterable[Server]) -> str:

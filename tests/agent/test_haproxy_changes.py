@@ -44,6 +44,8 @@ async def test_weight_and_admin_state_change_without_a_new_worker(amphora: LiveA
     assert seen["m1"][1] == 77
     assert seen["m2"][0] == "MAINT"
     assert (amphora.home / "haproxy.cfg").read_text() == changed.haproxy_cfg
+    checked_last = (amphora.home / "haproxy.cfg.new").read_text()
+    assert checked_last != changed.haproxy_cfg, "haproxy -c says nothing new about a weight"
     assert took < 1.0
     back = amphora.config(server("m1", 9001, weight=0), server("m2", 9002))
     assert (await amphora.apply(back)).how == "runtime"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairlead.agent.runtime import commands, surviving_state
+from fairlead.agent.runtime import commands, equally_valid, surviving_state
 from fairlead.wire.amphora import Server
 
 
@@ -58,6 +58,34 @@ def test_additions_come_before_removals() -> None:
 )
 def test_what_needs_a_reload(old: list[Server], new: list[Server]) -> None:
     assert commands(old, new) is None
+
+
+CHECKED = "backend p:l\n    server m 192.0.2.1:80 check inter 5s weight 1\n"
+
+
+@pytest.mark.parametrize(
+    ("tail", "valid"),
+    [
+        ("weight 1", True),
+        ("weight 256", True),
+        ("weight 0 disabled", True),
+        ("weight 257", False),
+        ("weight 1000", False),
+        ("weight -1", False),
+        ("weight 2 backup", False),
+        ("weight 2 disabled disabled", False),
+        ("weight 2\n    bogus", False),
+    ],
+)
+def test_other_weights_and_states_need_no_check(tail: str, valid: bool) -> None:
+    assert equally_valid(CHECKED, CHECKED.replace("weight 1", tail)) is valid
+
+
+def test_everything_else_needs_a_check() -> None:
+    assert not equally_valid(CHECKED, CHECKED.replace("192.0.2.1", "192.0.2.2"))
+    assert not equally_valid(CHECKED, CHECKED + CHECKED.splitlines()[1] + "\n")
+    assert not equally_valid("", CHECKED)
+    assert not equally_valid("stick-table weight 1\n", "stick-table weight 2\n")
 
 
 HEADER = "1\n# be_id be_name srv_id srv_name ...\n"
