@@ -109,7 +109,7 @@ class Servers:
             request["body"] = (await reader.readexactly(length)).decode()
             request["proxy"] = proxy
             place.seen.append(request)
-                await self.answer(port, place, request, writer)
+            await self.answer(port, place, request, writer)
             if request["headers"].get("connection", "") == "close" or request["version"] == "1.0":
                 return
 
