@@ -83,10 +83,15 @@ class LiveService:
         status = Path(f"/proc/{self.process.pid}/statm").read_text().split()
         return int(status[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def credentials(self) -> tuple[str, str]:
+        """Name and password of the first user, as clouds.yaml tells them."""
+        cloud = yaml.safe_load((self.state_dir / "clouds.yaml").read_text())["clouds"]["fairlead"]
+        return cloud["auth"]["username"], cloud["auth"]["password"]
+
     @contextlib.contextmanager
     def client(self) -> Iterator[httpx.Client]:
-        """Requests with the credentials of clouds.yaml."""
-        cloud = yaml.safe_load((self.state_dir / "clouds.yaml").read_text())["clouds"]["fairlead"]
-        auth = (cloud["auth"]["username"], cloud["auth"]["password"])
-        with httpx.Client(base_url=self.url, auth=auth, timeout=20, trust_env=False) as client:
+        """Requests of the first user."""
+        with httpx.Client(
+            base_url=self.url, auth=self.credentials(), timeout=20, trust_env=False
+        ) as client:
             yield client
