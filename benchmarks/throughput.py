@@ -1,5 +1,6 @@
 """Requests per second and CPU per request: the amphora against a bare haproxy, in turns."""
 
+import os
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from benchmarks.stage import (
     web_servers,
 )
 from fairlead.drivers.compute_host.cards import NAMES
+from fairlead.drivers.compute_host.cgroups import Cgroups
+from fairlead.settings import AmphoraSettings
 
 _ROUNDS = 12
 _SECONDS = 2
@@ -93,11 +96,11 @@ _METHOD = (
     f"`wrk -t1 -c{_CONNECTIONS}` in a namespace of its own, {_SECONDS} s a round, {_ROUNDS} rounds "
     "each, the amphora and the bare haproxy in turns and the one to begin changing. Both are the "
     "same program on the same bridge with the same two web servers (a haproxy that answers by "
-    "itself) and checks every second; the bare one has a configuration written by hand, no agent "
-    "and no cgroup of Fairlead's. Client, proxy and servers share the machine's cores; where "
-    "others do too, an amphora's share of them is that of its cgroup. CPU is user and system time "
-    "of haproxy's worker (/proc/PID/stat) over the requests answered. Medians over rounds; a ratio "
-    "is the median of the ratios of neighbouring rounds."
+    "itself) and checks every second; the bare one has a configuration written by hand and no "
+    "agent. Both are under the same limits in cgroups side by side. Client, proxy and servers "
+    "share the machine's cores. CPU is user and system time of haproxy's worker (/proc/PID/stat) "
+    "over the requests answered. Medians over rounds; a ratio is the median of the ratios of "
+    "neighbouring rounds."
 )
 
 
@@ -113,9 +116,30 @@ def _stage() -> Iterator[tuple[Machine, Proxy, Proxy]]:
             text = _BY_HAND.format(
                 address=where.address, servers=servers, first=FIRST_PORT, second=FIRST_PORT + 1
             )
-            with bare_haproxy(running, where, text) as pid:
+            with _limits() as put, bare_haproxy(running, where, text) as pid:
+                put(pid)
                 _await_answers(where.address)
                 yield client, amphora, Proxy("bare haproxy", where.address, pid)
+
+
+@contextmanager
+def _limits() -> Iterator[Callable[[int], None]]:
+    """Puts a process under the limits of an amphora; it must end before this does."""
+    limits = AmphoraSettings()
+    groups = Cgroups(
+        f"bench-{os.getpid()}",
+        memory_bytes=limits.memory_bytes, cpu_share=limits.cpu_share, pids=limits.pids,
+    )  # fmt: skip
+    entrances = groups.ensure("bare")
+
+    def put(pid: int) -> None:
+        for entrance in entrances:
+            entrance.write_text(str(pid))
+
+    try:
+        yield put
+    finally:
+        groups.remove("bare")
 
 
 def _amphora(running: Service, servers: str) -> Proxy:
