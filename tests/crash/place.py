@@ -35,7 +35,6 @@ SETTINGS = """
 [controller]
 first_pause = 0.1
 slow_retry = 1.0
-resync = 5.0
 
 [health]
 interval = 0.5

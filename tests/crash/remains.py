@@ -72,6 +72,12 @@ def ports(state_dir: Path) -> dict[str, list[str]]:
         return found
 
 
+def balancers(state_dir: Path) -> set[str]:
+    """Ids of the load balancers that are stored."""
+    with closing(sqlite3.connect(state_dir / "fairlead.db")) as database:
+        return {lb_id for (lb_id,) in database.execute("select lb_id from trees")}
+
+
 def inside(namespace: str) -> dict[int, list[str]]:
     """Command lines by process id of what runs in a named network namespace."""
     try:

@@ -9,9 +9,9 @@ import pytest
 
 from tests.crash.place import Place, eventually
 from tests.crash.remains import Remains, bridges
+from tests.live_service import READY
 
-ATTEMPTS = 6
-MOMENTS = (0.0, 0.5)  # seconds after the state directory is locked, which is done first
+ATTEMPTS = 8
 
 pytestmark = pytest.mark.root
 
@@ -29,28 +29,34 @@ def check_whole(place: Place) -> None:
     assert list(Remains(place.state_dir, place.instance)) == []
 
 
-def await_lock(place: Place) -> None:
-    """Wait until the process that was launched last has begun to work."""
+def launch(place: Place) -> None:
+    """Start the service; returns when it has begun to work, by locking its state directory."""
     since = time.time()
     lock = place.state_dir / "lock"
+    place.service.launch()
     eventually(lambda: [] if lock.exists() and lock.stat().st_mtime >= since else ["idle"], 15)
 
 
+def whole_start(place: Place) -> float:
+    """How long the work of a first start takes."""
+    launch(place)
+    return eventually(lambda: [] if READY in place.service.said() else ["not ready"], 15)
+
+
 def test_the_start_after_a_start_that_was_cut_short(place: Place) -> None:
-    """Every attempt begins with an empty directory, or with what the kills before it left."""
+    """Every attempt begins with an empty directory, or with what the kill before it left."""
     seed = int(os.environ.get("FAIRLEAD_CRASH_SEED") or random.randrange(1 << 32))
-    print(f"FAIRLEAD_CRASH_SEED={seed}")
-    chance = random.Random(seed)
+    chance, seconds = random.Random(seed), whole_start(place)
+    print(f"FAIRLEAD_CRASH_SEED={seed}; a first start works for {seconds:.3f} s")
     for _ in range(ATTEMPTS):
-        for _ in range(chance.randint(1, 2)):
-            moment = chance.uniform(*MOMENTS)
-            place.service.launch()
-            await_lock(place)
-            time.sleep(moment)
-            place.service.kill()
-        made = sorted(file.name for file in place.state_dir.iterdir())
-        print(f"killed after {moment:.3f} s: {made}")
-        place.service.start()
-        check_whole(place)
         place.service.kill()
         place.start_over()
+        for _ in range(chance.randint(1, 2)):
+            moment = chance.uniform(0, seconds)
+            launch(place)
+            time.sleep(moment)
+            place.service.kill()
+            made = sorted(file.name for file in place.state_dir.iterdir())
+            print(f"killed after {moment:.3f} s: {made}")
+        place.service.start()
+        check_whole(place)

@@ -5,6 +5,7 @@ or not at all. In the end everything is in force, and once all is deleted nothin
 FAIRLEAD_CRASH_SEED repeats a run, as far as the moments of the kills allow.
 """
 
+import contextlib
 import os
 import random
 import threading
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from tests.crash.place import Place, eventually, fetch, refuses
-from tests.crash.remains import Remains, ports
+from tests.crash.remains import Remains, balancers, ports
 from tests.crash.script import FRONT_PORTS, SERVER_PORTS, Script
 
 KILLS = 20
@@ -140,3 +141,38 @@ def test_what_was_accepted_is_carried_out_and_nothing_is_left_over(place: Place)
     assert place.service.stop() == 0
     assert "Traceback" not in Path(place.service.log).read_text()
     assert list(Remains(place.state_dir, place.instance)) == []
+
+
+def nobodys_ports(place: Place) -> set[str]:
+    """Owners of ports that no stored load balancer stands for."""
+    return set(ports(place.state_dir)) - balancers(place.state_dir)
+
+
+def kill_between_address_and_tree(place: Place, subnet_id: str) -> None:
+    """Ask for a load balancer, and kill the service as soon as an address was taken for it."""
+
+    def ask() -> None:
+        with place.service.client() as client, contextlib.suppress(httpx.TransportError):
+            body = {"loadbalancer": {"vip_subnet_id": subnet_id}}
+            client.post("/v2/lbaas/loadbalancers", json=body)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    while not nobodys_ports(place) and asking.is_alive():
+        pass
+    place.service.kill()
+    asking.join()
+
+
+def test_an_address_taken_for_a_request_that_was_cut_short_is_given_back(place: Place) -> None:
+    place.service.start()
+    with place.service.client() as client:
+        subnet = place.subnet(client)
+    for _ in range(20):
+        kill_between_address_and_tree(place, subnet["id"])
+        orphans = nobodys_ports(place)
+        place.service.start()
+        assert nobodys_ports(place) == set()
+        if orphans:
+            return
+    pytest.fail("twenty kills all came too late")
