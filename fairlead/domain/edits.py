@@ -71,7 +71,7 @@ def remove(kind: str, object_id: str, *, cascade: bool = False) -> Edit:
 
     def edit(tree: Tree) -> Tree:
         known = tree.root if object_id == tree.id else tree.objects.get(object_id)
-        if known is not None and known.KIND == kind and known.deleted_gen is not None:
+        if known is not None and kind == known.KIND and known.deleted_gen is not None:
             return tree
         _alive(tree)
         going = tree.get(kind, object_id)
