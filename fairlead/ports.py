@@ -277,6 +277,13 @@ class Compute(Protocol):
         """The machine, or None."""
         ...
 
+    async def restart_agent(self, amphora_id: str) -> None:
+        """End an agent that hangs; it starts again with the newest boot data.
+
+        Traffic goes on meanwhile. Nothing happens when the machine does not run.
+        """
+        ...
+
     async def attach(self, amphora_id: str, port: Port) -> None:
         """Plug a card with the port's MAC and MTU into the port's segment. No addresses."""
         ...
