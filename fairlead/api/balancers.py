@@ -32,11 +32,11 @@ async def create_balancer(call: Call) -> Response[bytes]:
     given = await call.body("loadbalancer")
     own, nested = planting.split(given) if isinstance(given, dict) else (given, {})
     root = _root(call, bodies.creation("loadbalancer", own))
-    draft = _planted(call, root, nested)
+    draft = planting.plant(root, nested, new_id=call.services.new_id, now=root.created_at)
     members = [o for o in draft.objects.values() if isinstance(o, Member)]
     check_addresses(call, [msgspec.structs.asdict(m) for m in members])
     await check_subnets_of(call, root.project_id, {m.subnet_id for m in members if m.subnet_id})
-    tree = await _stored(call, draft, nested)
+    tree = await _stored(call, draft)
     await call.services.queue.put(tree.id)
     log.info("accepted", method="POST", kind="loadbalancer", lb_id=tree.id, generation=1,
              user=call.caller.user)  # fmt: skip
@@ -58,11 +58,7 @@ def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
     )
 
 
-def _planted(call: Call, root: LoadBalancer, nested: dict[str, Any]) -> Tree:
-    return planting.plant(root, nested, new_id=call.services.new_id, now=root.created_at)
-
-
-async def _stored(call: Call, draft: Tree, nested: dict[str, Any]) -> Tree:
+async def _stored(call: Call, draft: Tree) -> Tree:
     """Allocate the VIP and store the tree with it; on failure the VIP is given back."""
     network, root = call.services.network, draft.root
     request = VipRequest(
@@ -73,9 +69,8 @@ async def _stored(call: Call, draft: Tree, nested: dict[str, Any]) -> Tree:
     )
     vip = await network.allocate_vip(root.id, str(root.project_id), request)
     try:
-        placed = _with_vip(root, vip)
         # Rules about addresses (allowed_cidrs) can only be checked now.
-        tree = _planted(call, placed, nested) if nested else draft.with_objects(placed)
+        tree = planting.placed(draft, _with_vip(root, vip))
         return await call.services.store.create(tree)
     except BaseException:
         await network.release(vip.vip_port_id)

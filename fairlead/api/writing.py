@@ -20,6 +20,7 @@ from fairlead.api.reading import entry_of
 from fairlead.domain import bodies, edits, views
 from fairlead.domain.bodies import refused
 from fairlead.domain.model import KINDS
+from fairlead.domain.rules import check_size
 from fairlead.domain.tree import Tree, parent_id
 from fairlead.domain.types import uuid_text
 from fairlead.errors import NotFound, Refused
@@ -62,6 +63,7 @@ async def replace_members(call: Call) -> Response[bytes]:
     wanted = await call.body("members")
     if not isinstance(wanted, list):
         raise refused("members", wanted, "Value should be a list of objects.")
+    check_size(len(wanted))
     values = [bodies.creation("member", one) for one in wanted]
     check_addresses(call, values)
     lb_id = await _tree_of(call)

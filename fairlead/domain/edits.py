@@ -5,7 +5,7 @@ times on newer and newer trees, so all ids and times are given beforehand. An ed
 nothing to do returns the very tree it was given.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +40,7 @@ def add(kind: str, values: Mapping[str, Any], *, new_id: str, now: datetime) -> 
         _alive(tree)
         given = dict(values)
         listener_id = given.pop("listener_id", None) if kind == "pool" else None
-        added = _new(tree, kind, given, new_id, now)
+        added = made(tree, kind, given, new_id, now)
         after = tree.with_objects(added)
         if listener_id is not None:
             after = _as_default_pool(after, listener_id, new_id)
@@ -136,7 +136,7 @@ def _member_changes(
             raise Refused(f"Validation failure: member {key[0]}:{key[1]} is listed more than once.")
         seen.add(key)
         if key not in known:
-            changed.append(_new(tree, "member", {**values, "pool_id": pool.id}, new_id, now))
+            changed.append(made(tree, "member", {**values, "pool_id": pool.id}, new_id, now))
             continue
         same = replace(known[key], **rules.updatable("member", values))
         if same != known[key]:
@@ -149,16 +149,17 @@ def _alive(tree: Tree) -> None:
         raise NotFound(KINDS["loadbalancer"].word, tree.id)
 
 
-def _new(tree: Tree, kind: str, values: Mapping[str, Any], new_id: str, now: datetime) -> Resource:
+def made(tree: Tree, kind: str, values: Mapping[str, Any], new_id: str, now: datetime) -> Resource:
+    """A new object for the tree's next generation; the rules across objects come later."""
     generation = tree.generation + 1
-    made = KINDS[kind].type(
+    new = KINDS[kind].type(
         id=new_id,
         created_at=now,
         created_gen=generation,
         changed_gen=generation,
         **{**values, "project_id": tree.root.project_id},
     )
-    return rules.adjusted(made, values)
+    return rules.adjusted(new, values)
 
 
 def _merged(before: Resource, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -232,5 +233,9 @@ def _positioned(tree: Tree, listener_id: str, placed: L7Policy | None) -> Tree:
     order = [p for p in tree.policies_of(listener_id) if placed is None or p.id != placed.id]
     if placed is not None:
         order.insert(placed.position - 1, placed)
-    numbered = [replace(p, position=n) for n, p in enumerate(order, start=1)]
-    return tree.with_objects(*(p for p in numbered if tree.objects[p.id] != p))
+    return tree.with_objects(*(p for p in numbered(order) if tree.objects[p.id] != p))
+
+
+def numbered(order: Iterable[L7Policy]) -> Iterator[L7Policy]:
+    """The policies of a listener at positions 1, 2, 3..."""
+    return (replace(p, position=n) for n, p in enumerate(order, start=1))

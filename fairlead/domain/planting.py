@@ -3,7 +3,7 @@
 PURE. The body may nest listeners (with default_pool and l7policies, which may nest
 redirect_pool and rules) and pools (with members and healthmonitor). A pool object with nothing
 but a name refers to another pool of the request. Everything lands in generation 1, all or
-nothing.
+nothing: the objects are put into one tree, which is checked once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,18 +14,28 @@ import msgspec
 
 from fairlead.domain import edits, rules
 from fairlead.domain.bodies import creation, refused
-from fairlead.domain.model import LoadBalancer
+from fairlead.domain.model import L7Policy, LoadBalancer, Resource
 from fairlead.domain.tree import Tree
 from fairlead.errors import Refused
 
 _UNSAID = {"loadbalancer_id", "listener_id", "pool_id"}
 
 
-class Plan(msgspec.Struct):
-    """Edits to make, in order, with the pools of the request by name."""
+class _Draft(msgspec.Struct):
+    """The objects of the request so far, and its pools by name; `bare` is the tree without."""
 
-    steps: list[edits.Edit]
-    pools: dict[str, str]
+    bare: Tree
+    new_id: Callable[[], str]
+    now: datetime
+    objects: dict[str, Resource] = {}
+    pools: dict[str, str] = {}
+
+    def add(self, kind: str, values: Mapping[str, Any]) -> str:
+        """Make an object and give its id; `Refused` as soon as there are too many."""
+        rules.check_size(len(self.objects) + 1)
+        new = edits.made(self.bare, kind, values, self.new_id(), self.now)
+        self.objects[new.id] = new
+        return new.id
 
 
 def split(body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -42,24 +52,24 @@ def plant(
     now: datetime,
 ) -> Tree:
     """The tree of generation 1 that a request describes; `Refused` when a rule is broken."""
-    tree = Tree(root=root, generation=0)
-    rules.check(tree, [root])
-    plan = Plan([], {})
+    bare = Tree(root=root, generation=0)
+    rules.check(bare, [root])
+    draft = _Draft(bare, new_id, now)
     for pool in _all_pools(nested):
-        _plan_pool(plan, pool, tree.id, new_id, now)
+        _plant_pool(draft, pool)
     for listener in _objects(nested, "listeners"):
-        _plan_listener(plan, listener, tree.id, new_id, now)
-    for step in plan.steps:
-        tree = step(tree)
-    return _first_generation(tree)
+        _plant_listener(draft, listener)
+    return _checked(Tree(root=root, objects=draft.objects, generation=1))
 
 
-def _first_generation(tree: Tree) -> Tree:
-    first = [
-        msgspec.structs.replace(o, created_gen=1, changed_gen=1, updated_at=None)
-        for o in tree.everything()
-    ]
-    return msgspec.structs.replace(tree.with_objects(*first), generation=1)
+def placed(tree: Tree, root: LoadBalancer) -> Tree:
+    """A new tree with its VIP; `Refused` when a rule about addresses is broken."""
+    return _checked(msgspec.structs.replace(tree, root=root))
+
+
+def _checked(tree: Tree) -> Tree:
+    rules.check(tree, tree.everything())
+    return tree
 
 
 def _objects(parent: Mapping[str, Any], name: str) -> Sequence[dict[str, Any]]:
@@ -85,59 +95,55 @@ def _all_pools(nested: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                 yield pool
 
 
-def _plan_pool(
-    plan: Plan, body: Mapping[str, Any], lb_id: str, new_id: Callable[[], str], now: datetime
-) -> None:
+def _plant_pool(draft: _Draft, body: Mapping[str, Any]) -> None:
     name = _name(body)
-    if name in plan.pools:
+    if name in draft.pools:
         raise Refused(f"Validation failure: Pool name {name} must be unique in the request.")
-    own = {k: v for k, v in body.items() if k not in ("members", "healthmonitor", *_UNSAID)}
-    pool_id = plan.pools[name] = new_id()
-    values = {**creation("pool", own), "loadbalancer_id": lb_id}
-    plan.steps.append(edits.add("pool", values, new_id=pool_id, now=now))
+    own = _own(draft, body, None, "members", "healthmonitor")
+    pool_id = draft.add("pool", {**creation("pool", own), "loadbalancer_id": draft.bare.id})
+    draft.pools[name] = pool_id
     for member in _objects(body, "members"):
-        values = {**creation("member", member), "pool_id": pool_id}
-        plan.steps.append(edits.add("member", values, new_id=new_id(), now=now))
+        draft.add("member", {**creation("member", member), "pool_id": pool_id})
     monitor = body.get("healthmonitor")
     if monitor is not None:
-        values = creation(
-            "healthmonitor", {**_object(monitor, "healthmonitor"), "pool_id": pool_id}
-        )
-        plan.steps.append(edits.add("healthmonitor", values, new_id=new_id(), now=now))
+        given = {**_object(monitor, "healthmonitor"), "pool_id": pool_id}
+        draft.add("healthmonitor", creation("healthmonitor", given))
 
 
-def _plan_listener(
-    plan: Plan, body: Mapping[str, Any], lb_id: str, new_id: Callable[[], str], now: datetime
-) -> None:
-    own = {k: v for k, v in body.items() if k not in ("default_pool", "l7policies", *_UNSAID)}
-    if body.get("default_pool") is not None:
-        own["default_pool_id"] = _reference(plan, body["default_pool"])
-    listener_id = new_id()
-    values = creation("listener", {**own, "loadbalancer_id": lb_id})
-    plan.steps.append(edits.add("listener", values, new_id=listener_id, now=now))
+def _plant_listener(draft: _Draft, body: Mapping[str, Any]) -> None:
+    own = _own(draft, body, "default_pool", "l7policies")
+    values = creation("listener", {**own, "loadbalancer_id": draft.bare.id})
+    listener_id = draft.add("listener", values)
+    order: list[L7Policy] = []
     for policy in _objects(body, "l7policies"):
-        _plan_policy(plan, policy, listener_id, new_id, now)
+        planted = _plant_policy(draft, policy, listener_id)
+        order.insert(planted.position - 1, planted)
+    draft.objects.update((policy.id, policy) for policy in edits.numbered(order))
 
 
-def _plan_policy(
-    plan: Plan, body: Mapping[str, Any], listener_id: str, new_id: Callable[[], str], now: datetime
-) -> None:
-    own = {k: v for k, v in body.items() if k not in ("redirect_pool", "rules", *_UNSAID)}
-    if body.get("redirect_pool") is not None:
-        own["redirect_pool_id"] = _reference(plan, body["redirect_pool"])
-    policy_id = new_id()
-    values = creation("l7policy", {**own, "listener_id": listener_id})
-    plan.steps.append(edits.add("l7policy", values, new_id=policy_id, now=now))
+def _plant_policy(draft: _Draft, body: Mapping[str, Any], listener_id: str) -> L7Policy:
+    own = _own(draft, body, "redirect_pool", "rules")
+    policy_id = draft.add("l7policy", creation("l7policy", {**own, "listener_id": listener_id}))
     for rule in _objects(body, "rules"):
-        values = {**creation("l7rule", rule), "l7policy_id": policy_id}
-        plan.steps.append(edits.add("l7rule", values, new_id=new_id(), now=now))
+        draft.add("l7rule", {**creation("l7rule", rule), "l7policy_id": policy_id})
+    planted = draft.objects[policy_id]
+    assert isinstance(planted, L7Policy)  # noqa: S101 - made as one above
+    return planted
 
 
-def _reference(plan: Plan, pool: Mapping[str, Any]) -> str:
+def _own(draft: _Draft, body: Mapping[str, Any], pool: str | None, *below: str) -> dict[str, Any]:
+    """An object's own fields; the pool it holds or refers to becomes that pool's id."""
+    own = {k: v for k, v in body.items() if k not in (pool, *below, *_UNSAID)}
+    if pool is not None and body.get(pool) is not None:
+        own[f"{pool}_id"] = _reference(draft, body[pool])
+    return own
+
+
+def _reference(draft: _Draft, pool: Mapping[str, Any]) -> str:
     name = _name(pool)
-    if name not in plan.pools:
+    if name not in draft.pools:
         raise Refused(f"Validation failure: Pool {name} is referenced but not defined.")
-    return plan.pools[name]
+    return draft.pools[name]
 
 
 def _name(pool: Mapping[str, Any]) -> str:

@@ -59,6 +59,9 @@ KEY_OF_RULE: dict[str, str] = {
 }
 MAX_RULES = 50
 
+# Of one load balancer. Every request about it reads all of them.
+MAX_OBJECTS = 5000
+
 # What this provider cannot do yet, per kind: a field and the values it can take.
 # An unsupported value is refused as an option (501), with nothing stored.
 SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {

@@ -2,7 +2,7 @@
 
 PURE. `adjusted` completes an object from what was said (defaults that depend on other fields),
 `check` refuses a tree that breaks a rule, `check_removal` a removal. The compatibility tables
-are in protocols.py. Called by edits.py only, on every version of a tree.
+are in protocols.py. Called by edits.py and planting.py on every version of a tree.
 """
 
 import ipaddress
@@ -85,11 +85,23 @@ def _with_one_target(policy: L7Policy, given: Mapping[str, Any]) -> L7Policy:
 
 
 def check(tree: Tree, changed: Iterable[Resource]) -> None:
-    """Refuse the tree when one of the changed objects breaks a rule."""
+    """Refuse the tree when one of the changed objects breaks a rule, or a new one is too many."""
+    changed = list(changed)
+    if any(one.created_gen == tree.generation for one in changed):
+        check_size(sum(o.deleted_gen is None for o in tree.objects.values()))
     for one in changed:
         current = tree.root if one.id == tree.id else tree.objects[one.id]
         _supported(tree, current)
         _CHECKS[one.KIND](tree, current)
+
+
+def check_size(objects: int) -> None:
+    """Refuse more objects than a load balancer may have, itself not counted."""
+    if objects > protocols.MAX_OBJECTS:
+        raise Refused(
+            f"Validation failure: A Load Balancer may have at most {protocols.MAX_OBJECTS} "
+            "objects (listeners, pools, members, health monitors, L7 policies and rules together)."
+        )
 
 
 def _supported(tree: Tree, resource: Resource) -> None:
@@ -107,9 +119,9 @@ def _load_balancer(tree: Tree, balancer: LoadBalancer) -> None:
 
 def _listener(tree: Tree, listener: Listener) -> None:
     transport = protocols.TRANSPORT.get(listener.protocol, "TCP")
-    for other in tree.listeners:
+    for other in tree.listeners_at(listener.protocol_port):
         same = protocols.TRANSPORT.get(other.protocol, "TCP") == transport
-        if other.id != listener.id and same and other.protocol_port == listener.protocol_port:
+        if other.id != listener.id and same:
             raise Conflict(
                 f"Another Listener on this Load Balancer is already using protocol_port "
                 f"{listener.protocol_port} with {transport}: {other.id}."
@@ -181,13 +193,11 @@ def _member(tree: Tree, member: Member) -> None:
         address = getattr(member, name)
         if address and _reserved(address):
             raise refused(name, address, "The address is reserved.")
-    for other in tree.members(member.pool_id):
-        place = (other.address, other.protocol_port)
-        if other.id != member.id and place == (member.address, member.protocol_port):
-            raise Conflict(
-                f"Another member on pool {member.pool_id} is already using ip "
-                f"{member.address} on protocol_port {member.protocol_port}."
-            )
+    if len(tree.members_at(member.pool_id, member.address, member.protocol_port)) > 1:
+        raise Conflict(
+            f"Another member on pool {member.pool_id} is already using ip "
+            f"{member.address} on protocol_port {member.protocol_port}."
+        )
 
 
 def _reserved(address: str) -> bool:
@@ -199,10 +209,7 @@ def _reserved(address: str) -> bool:
 
 def _monitor(tree: Tree, monitor: HealthMonitor) -> None:
     pool = tree.find(Pool, monitor.pool_id)
-    if tree.monitors[pool.id].id != monitor.id or any(
-        isinstance(o, HealthMonitor) and o.pool_id == pool.id and o.id != monitor.id
-        for o in tree.objects.values() if o.deleted_gen is None
-    ):  # fmt: skip
+    if any(isinstance(o, HealthMonitor) and o.id != monitor.id for o in tree.children_of(pool)):
         raise Conflict(f"Pool {pool.id} already has a health monitor.")
     if monitor.type not in protocols.MONITORS_OF_POOL[pool.protocol]:
         raise Refused(

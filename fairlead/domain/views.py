@@ -78,16 +78,10 @@ def status_tree(tree: Tree) -> dict[str, Any]:
     return {
         **_statuses(tree, tree.root),
         "listeners": [
-            {**_statuses(tree, one), "pools": [_pool(tree, p) for p in _pools_of(tree, one)]}
+            {**_statuses(tree, one), "pools": [_pool(tree, p) for p in tree.pools_used_by(one.id)]}
             for one in tree.listeners
         ],
     }
-
-
-def _pools_of(tree: Tree, listener: Listener) -> list[Pool]:
-    wanted = {p.redirect_pool_id for p in tree.policies_of(listener.id)}
-    wanted.add(listener.default_pool_id)
-    return [pool for pool in tree.pools if pool.id in wanted]
 
 
 def _pool(tree: Tree, pool: Pool) -> dict[str, Any]:
