@@ -89,26 +89,34 @@ class LiveAmphora:
         self.agent: subprocess.Popen[bytes] | None = None
 
     async def boot(self, *health_managers: str, interval: float = 5.0) -> None:
-        """Write boot.json and start the agent."""
+        """Write boot.json, start the agent and wait until it answers."""
+        await self.write_boot(*health_managers, interval=interval)
+        await self.start()
+
+    async def write_boot(
+        self, *health_managers: str, interval: float = 5.0, listen: str = ADDRESS
+    ) -> None:
         credentials = await self.secrets.issue(self.amphora_id, ADDRESS)
         boot = Boot(
-            amphora_id=self.amphora_id, listen="0.0.0.0", agent_port=AGENT_PORT,
+            amphora_id=self.amphora_id, listen=listen, agent_port=AGENT_PORT,
             certificate=credentials.certificate, private_key=credentials.private_key,
             authority=credentials.authority,
             heartbeat_key=self.secrets.heartbeat_key(self.amphora_id),
             health_managers=health_managers, heartbeat_interval=interval,
         )  # fmt: skip
         (self.home / "boot.json").write_bytes(msgspec.json.encode(boot))
-        await self.start()
 
     async def start(self) -> AgentStatus:
         """Start the agent's process and wait until it answers."""
+        self.spawn()
+        return await self.answer()
+
+    def spawn(self) -> None:
         with open(self.directory / "agent.log", "ab") as messages:
             self.agent = subprocess.Popen(
                 [sys.executable, "-m", "fairlead.agent", str(self.home)],
                 stderr=messages, cwd=Path(__file__).parents[1],
             )  # fmt: skip
-        return await self.answer()
 
     async def answer(self, seconds: float = 10.0) -> AgentStatus:
         end = time.monotonic() + seconds

@@ -14,11 +14,13 @@ import msgspec
 
 from fairlead.agent import log
 from fairlead.agent.apply import Applier
+from fairlead.agent.door import Door
 from fairlead.agent.haproxy import Haproxy
 from fairlead.agent.heart import Heart
 from fairlead.agent.home import Home
 from fairlead.agent.observer import Observer
-from fairlead.agent.server import AgentServer
+from fairlead.agent.server import AgentServer, tls_context
+from fairlead.errors import Retryable
 from fairlead.wire.amphora import AgentStatus
 
 if sys.version_info < (3, 12):
@@ -42,13 +44,14 @@ async def serve(directory: Path) -> None:
             amphora_id=boot.amphora_id, revision=applier.revision(), report=heart.report()
         )
 
-    server = await AgentServer(boot, applier.apply, status).start(directory)
+    door = await Door.open(boot.listen, boot.agent_port, tls_context(boot, directory))
+    server = AgentServer(boot, applier.apply, status)
+    tasks = [asyncio.create_task(server.serve(door))]
     log.event("agent serves", address=boot.listen, port=boot.agent_port)
     await applier.adopt()
-    tasks = [asyncio.create_task(applier.watch()), asyncio.create_task(heart.beat())]
+    tasks += [asyncio.create_task(applier.watch()), asyncio.create_task(heart.beat())]
     ended = asyncio.create_task(_asked_to_end())
     await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    server.close()
     for task in tasks:
         if task.done():
             task.result()
@@ -72,7 +75,7 @@ def main() -> int:
         return 2
     try:
         asyncio.run(serve(Path(sys.argv[1]).absolute()))
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, Retryable, msgspec.MsgspecError) as error:
         log.event("agent cannot run", reason=str(error))
         return 1
     return 0

@@ -89,6 +89,15 @@ def cards(world: World, interfaces: Sequence[Interface]) -> list[Card]:
     return found
 
 
+def bearer(world: World, address: str) -> str | None:
+    """The name of the card that has `address`."""
+    sought = ip_address(address)
+    for link in world.links:
+        if any(ip_address(info["local"]) == sought for info in link.get("addr_info", ())):
+            return str(link["ifname"])
+    return None
+
+
 def changes(world: World, found: Sequence[Card], *, prune: bool) -> list[str]:
     """Batch lines that add what is missing and, with `prune`, remove what is too much.
 

@@ -2,7 +2,8 @@
 
 Only a certificate that the amphora's authority signed for client use gets in. The Host header
 must name this amphora, so that a controller with an outdated address book does not configure
-somebody else's (421). Sizes and times of requests are bounded. Called by main.
+somebody else's (421). Sizes and times of requests are bounded, their number by door. Called by
+main.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from fairlead.agent import log
+from fairlead.agent.door import Door
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.wire.amphora import (
     CONFIG_PATH,
@@ -30,6 +32,7 @@ from fairlead.wire.boot import Boot
 
 _MAX_BODY = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
+_FIRST_SECONDS = 5.0
 _IDLE_SECONDS = 300.0
 _READ_SECONDS = 30.0
 
@@ -61,24 +64,28 @@ class AgentServer:
         self._apply = apply
         self._status = status
 
-    async def start(self, directory: Path) -> asyncio.Server:
-        """Listen; `directory` is where key material passes through a file."""
-        return await asyncio.start_server(
-            self._converse,
-            self._boot.listen,
-            self._boot.agent_port,
-            ssl=tls_context(self._boot, directory),
-            ssl_handshake_timeout=10.0,
-            ssl_shutdown_timeout=1.0,
-            backlog=32,
-        )
+    async def serve(self, door: Door) -> None:
+        """Answer whom `door` lets in, for ever."""
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._converse(reader, writer, door.seen)
+
+        await door.serve(converse)
+
+    async def _converse(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        asked: Callable[[], None],
+    ) -> None:
         connection = h11.Connection(h11.SERVER)
+        idle = _FIRST_SECONDS
         try:
             while connection.our_state is h11.IDLE:
                 try:
-                    request, body = await _read(connection, reader)
+                    request, body = await _read(connection, reader, idle)
+                    idle = _IDLE_SECONDS
+                    asked()
                     status, answer = await self._answer(request, body)
                 except _Unreadable as error:
                     status, answer = error.status, Problem(str(error))
@@ -133,11 +140,11 @@ def tls_context(boot: Boot, directory: Path) -> ssl.SSLContext:
 
 
 async def _read(
-    connection: h11.Connection, reader: asyncio.StreamReader
+    connection: h11.Connection, reader: asyncio.StreamReader, idle: float
 ) -> tuple[h11.Request, bytes]:
     """One request; `EOFError` when the peer is done, `_Unreadable` when it makes no sense."""
     try:
-        async with asyncio.timeout(_IDLE_SECONDS):
+        async with asyncio.timeout(idle):
             request = await _next(connection, reader)
         if not isinstance(request, h11.Request):
             raise EOFError
