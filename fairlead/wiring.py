@@ -149,6 +149,7 @@ class Service:
                 first_pause=controller.first_pause,
                 slow_retry=controller.slow_retry,
             ),
+            repairs=max(1, controller.runners // 2),
             epoch=epoch,
             settled=settled,
         )  # fmt: skip
@@ -272,7 +273,7 @@ def _only_one(state_dir: Path) -> TextIO:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.close()
-        raise Refused(f"Another Fairlead already serves from {state_dir}.") from None
+        raise Refused(f"Another Fairlead already serves from {state_dir}: stop it first.") from None
     return handle
 
 

@@ -1,8 +1,9 @@
 """The executor: runs a wave of steps at once, each within its time bound.
 
 One function per step, in one table. A step finds or creates by deterministic names, so running
-it again after a crash is harmless. What each step did is told as an event. Called by
-reconciler.py.
+it again after a crash is harmless. What each step did is told as an event. No step waits long for
+an agent: whoever does not answer soon is asked again later, so that it keeps no runner from others.
+Called by reconciler.py.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.controller.observer import (
+    ANSWER_SECONDS,
     MANAGEMENT,
     Drivers,
     Observation,
@@ -33,6 +35,8 @@ from fairlead.wire.boot import Boot as BootData
 
 log = structlog.get_logger()
 _AGENT_POLL = 0.02
+_AGENT_SECONDS = 3.0
+_AGENT_PAUSE = 1.0
 
 
 class Scene(Struct, frozen=True, kw_only=True):
@@ -73,6 +77,7 @@ class Executor:
         self._health_managers = tuple(health_managers)
         self._heartbeat_interval = heartbeat_interval
         self._step_seconds = step_seconds
+        self._begun: dict[str, float] = {}  # when agents were started, by amphora id
 
     async def look(self, tree: Tree, render: Renderer, epoch: int) -> Observation:
         """What exists on behalf of a tree; `Retryable` when looking takes too long."""
@@ -150,8 +155,11 @@ class Executor:
         )
         return ", ".join(ip.address for ip in port.fixed_ips)
 
-    async def _boot(self, step: steps.Boot | steps.Revive, scene: Scene) -> None:
-        seen = scene.amphora(step)
+    async def _boot(self, step: steps.Boot, scene: Scene) -> None:
+        await self._start(scene.amphora(step))
+
+    async def _start(self, seen: AmphoraSeen) -> None:
+        """Have the machine running, with credentials that are new."""
         if seen.management is None or seen.record is None:
             raise Retryable("The amphora's management port or record is missing")
         address = seen.management.fixed_ips[0].address
@@ -170,24 +178,50 @@ class Executor:
         await self._drivers.compute.create(AmphoraSpec(management=seen.management, boot=boot))
         record = replace(seen.record, cert_expiration=credentials.not_after)
         await self._drivers.store.put_amphora(record)
+        self._begun[seen.id] = self._clock.monotonic()
 
-    async def _await_agent(self, step: steps.AwaitAgent | steps.Revive, scene: Scene) -> None:
-        """Ask until it answers; the step's time bound ends it."""
-        seen = scene.amphora(step)
+    async def _await_agent(self, step: steps.AwaitAgent, scene: Scene) -> None:
+        await self._answered(scene.amphora(step))
+
+    async def _answered(self, seen: AmphoraSeen) -> None:
+        """Ask until it answers; `Retryable` when it takes too long."""
+        if not await self._answers(seen, _AGENT_SECONDS):
+            raise Retryable("The agent does not answer yet", after=_AGENT_PAUSE)
+
+    async def _answers(self, seen: AmphoraSeen, seconds: float) -> bool:
         if seen.management is None:
             raise Retryable("The amphora has no management port")
         address = seen.management.fixed_ips[0].address
-        while True:
-            try:
-                await self._drivers.amphorae.status(seen.id, address)
-                return
-            except Retryable:
-                await self._clock.sleep(_AGENT_POLL)
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    try:
+                        await self._drivers.amphorae.status(seen.id, address)
+                        return True
+                    except Retryable:
+                        await self._clock.sleep(_AGENT_POLL)
+        except TimeoutError:
+            return False
 
     async def _revive(self, step: steps.Revive, scene: Scene) -> None:
-        """Find-or-create leaves a machine alone that is well, and repairs its management card."""
-        await self._boot(step, scene)
-        await self._await_agent(step, scene)
+        """Start what does not run; start an agent anew that hangs, unless it was started just now.
+
+        Starting repairs the management card, too.
+        """
+        seen = scene.amphora(step)
+        if seen.instance is None or not seen.instance.running:
+            await self._start(seen)
+        elif not self._fresh(seen.id):
+            if await self._answers(seen, ANSWER_SECONDS):
+                return
+            await self._start(seen)
+            await self._drivers.compute.restart_agent(seen.id)
+        await self._answered(seen)
+
+    def _fresh(self, amphora_id: str) -> bool:
+        """Whether an agent may still be on its way: a busy host takes long to start it."""
+        begun = self._begun.get(amphora_id)
+        return begun is not None and self._clock.monotonic() - begun < self._step_seconds
 
     async def _attach(self, step: steps.Attach, scene: Scene) -> str:
         port = scene.amphora(step).ports[step.network_id]
@@ -213,6 +247,7 @@ class Executor:
 
     async def _destroy(self, step: steps.Destroy, scene: Scene) -> None:
         await self._drivers.compute.delete(str(step.amphora_id))
+        self._begun.pop(str(step.amphora_id), None)
 
     async def _forget(self, step: steps.ForgetAmphora, scene: Scene) -> None:
         await self._drivers.store.drop_amphora(str(step.amphora_id))

@@ -19,7 +19,8 @@ from fairlead.ports import Amphorae, Compute, Network, Store
 from fairlead.wire.amphora import AmphoraConfig
 
 MANAGEMENT = "management"
-_ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 2.0
+"""How long an agent may take to say how it is: a runner waits for it."""
 
 
 def port_name(amphora_id: str, network: str) -> str:
@@ -116,7 +117,7 @@ async def _amphora(
     if instance is None or not instance.running or management is None:
         return seen
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
+        async with asyncio.timeout(ANSWER_SECONDS):
             status = await drivers.amphorae.status(amphora_id, management.fixed_ips[0].address)
     except (TimeoutError, Retryable, Permanent):
         return seen

@@ -5,6 +5,9 @@ runner that claims keys from the work queue. A failure is tried again with growi
 `retries` of them, or at once when trying again is pointless, the generation is given up on: the
 load balancer shows ERROR, the events say why, and a slow retry goes on. A new edit starts afresh.
 A generation that was in force once is repaired in the same way, but is never given up on.
+
+What broken amphorae need may take long, again and again. So only some runners repair and retry at
+any time; the others stay free for what users ask for.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +22,8 @@ from fairlead.domain.observed import World
 from fairlead.domain.tree import Tree
 from fairlead.errors import FairleadError, Fenced, NotFound, Permanent, Retryable
 from fairlead.plan import steps
-from fairlead.plan.planner import foreseen, next_wave
+from fairlead.plan.planner import Wave, foreseen, next_wave
+from fairlead.plan.steps import Step
 from fairlead.ports import Clock, WorkQueue
 
 log = structlog.get_logger()
@@ -51,7 +55,10 @@ class Trouble(Struct, kw_only=True):
 
 
 class Reconciler:
-    """Makes the world what the trees say; `epoch` fences off controllers that came before."""
+    """Makes the world what the trees say; `epoch` fences off controllers that came before.
+
+    At most `repairs` runners at once do what no user waits for.
+    """
 
     def __init__(
         self,
@@ -62,6 +69,7 @@ class Reconciler:
         *,
         render: Renderer,
         patience: Patience,
+        repairs: int,
         epoch: int,
         settled: Callable[[str], None] = lambda lb_id: None,
     ) -> None:
@@ -71,6 +79,8 @@ class Reconciler:
         self._clock = clock
         self._render = render
         self._patience = patience
+        self._places = repairs
+        self._parked: dict[str, None] = {}  # an ordered set
         self._epoch = epoch
         self._settled = settled
         self._troubles: dict[str, Trouble] = {}
@@ -89,42 +99,76 @@ class Reconciler:
         lb_id = await self._queue.claim()
         retry_after: float | None = 0.0
         try:
-            retry_after = await self.reconcile(lb_id)
+            retry_after = await self._turn(lb_id)
         except Exception:
             log.exception("reconcile failed", lb_id=lb_id)
             retry_after = _LONGEST_PAUSE
         finally:
             await self._queue.done(lb_id, retry_after=retry_after)
 
+    async def _turn(self, lb_id: str) -> float | None:
+        """Reconcile; what no user waits for is parked until there is a place for it."""
+        tree = await self._tree(lb_id)
+        if tree is None:
+            return None
+        if tree.applied < tree.generation and self._trouble(tree) is None:
+            return await self._converge(tree)
+        if self._places == 0:
+            self._parked[lb_id] = None
+            return None
+        self._places -= 1
+        try:
+            return await self._converge(tree)
+        finally:
+            self._places += 1
+            if self._parked:
+                first = next(iter(self._parked))
+                del self._parked[first]
+                await self._queue.put(first)
+
     async def reconcile(self, lb_id: str) -> float | None:
         """Bring one load balancer to its newest generation; seconds until a retry, or None.
 
         Raises only what keeps it from reading the tree or from noting a failure.
         """
+        tree = await self._tree(lb_id)
+        return None if tree is None else await self._converge(tree)
+
+    async def _tree(self, lb_id: str) -> Tree | None:
+        try:
+            return await self._drivers.store.tree(lb_id)
+        except NotFound:
+            self._troubles.pop(lb_id, None)
+            return None
+
+    async def _converge(self, tree: Tree) -> float | None:
+        taken: set[Step] = set()
         for _ in range(_MOST_LOOKS):
             try:
-                tree = await self._drivers.store.tree(lb_id)
-            except NotFound:
-                self._troubles.pop(lb_id, None)
-                return None
-            try:
-                if await self._advance(tree):
-                    self._troubles.pop(lb_id, None)
+                if await self._advance(tree, taken):
+                    self._troubles.pop(tree.id, None)
                     return None
             except FairleadError as error:
                 return await self._failed(tree, error)
             except Exception as error:  # a defect: retried and told like any failure
-                log.exception("reconcile broke", lb_id=lb_id, generation=tree.generation)
+                log.exception("reconcile broke", lb_id=tree.id, generation=tree.generation)
                 await self._tell(tree, "Plan", "retry", type(error).__name__)
                 return await self._failed(tree, Retryable(f"Plan broke: {type(error).__name__}"))
+            newest = await self._tree(tree.id)
+            if newest is None:
+                return None
+            if newest.generation != tree.generation:
+                taken.clear()
+            tree = newest
         await self._tell(tree, "Plan", "retry", f"no end after {_MOST_LOOKS} looks")
         return await self._failed(tree, Retryable("The plan does not come to an end"))
 
-    async def _advance(self, tree: Tree) -> bool:
+    async def _advance(self, tree: Tree, taken: set[Step]) -> bool:
         """Look, then take waves until another look is needed; whether that was all.
 
-        Raises the error that decides what happens next. Events are recorded in one go, after
-        the last wave: what the steps did shall not wait for that.
+        Raises the error that decides what happens next, also when a step that was `taken` is to be
+        taken again: it had no effect. Events are recorded in one go, after the last wave: what
+        the steps did shall not wait for that.
         """
         observation = await self._look(tree)
         world: World | None = observation.world
@@ -134,6 +178,7 @@ class Reconciler:
                 wave = next_wave(tree, world, self._clock.now())
                 if not wave:
                     return True
+                await self._check_effect(tree, taken, wave)
                 scene = Scene(tree=tree, observation=observation, epoch=self._epoch)
                 results = await self._executor.run(wave, scene)
                 events += [result.event for result in results]
@@ -146,6 +191,14 @@ class Reconciler:
             return False
         finally:
             await self._record(tree, events)
+
+    async def _check_effect(self, tree: Tree, taken: set[Step], wave: Wave) -> None:
+        for step in wave:
+            if step in taken:
+                name = type(step).__name__
+                await self._tell(tree, name, "retry", "It was done, but had no effect")
+                raise Retryable(f"{name} had no effect")
+        taken.update(wave)
 
     async def _look(self, tree: Tree) -> Observation:
         try:
@@ -160,8 +213,8 @@ class Reconciler:
             log.warning("fenced", lb_id=tree.id, generation=tree.generation)
             self._troubles.pop(tree.id, None)
             return None
-        trouble = self._troubles.get(tree.id)
-        if trouble is None or trouble.generation != tree.generation:
+        trouble = self._trouble(tree)
+        if trouble is None:
             trouble = self._troubles[tree.id] = Trouble(generation=tree.generation)
         trouble.count += 1
         if trouble.count <= self._patience.retries and not isinstance(error, Permanent):
@@ -182,6 +235,11 @@ class Reconciler:
         pause = self._patience.slow_retry
         await self._tell(tree, "GiveUp", "failed", f"{error} (trying again every {pause:g} s)")
 
+    def _trouble(self, tree: Tree) -> Trouble | None:
+        """The failures of this very generation."""
+        trouble = self._troubles.get(tree.id)
+        return trouble if trouble is not None and trouble.generation == tree.generation else None
+
     async def _tell(self, tree: Tree, step: str, outcome: str, detail: str) -> None:
         event = Event(
             loadbalancer_id=tree.id, generation=tree.generation, at=self._clock.now(),
@@ -191,8 +249,8 @@ class Reconciler:
         await self._record(tree, [event])
 
     async def _record(self, tree: Tree, events: Sequence[Event]) -> None:
-        trouble = self._troubles.get(tree.id)
-        if trouble is not None and trouble.generation == tree.generation:
+        trouble = self._trouble(tree)
+        if trouble is not None:
             events = trouble.news(events)
         if events:
             await self._drivers.store.record(events)

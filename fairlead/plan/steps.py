@@ -41,11 +41,11 @@ class Boot(Step, frozen=True, kw_only=True, tag=True):
 
 
 class Revive(Step, frozen=True, kw_only=True, tag=True):
-    """Have the machine of an agent that went silent running again, and wait for an answer."""
+    """Have the machine and the agent of an amphora that went silent running again."""
 
 
 class AwaitAgent(Step, frozen=True, kw_only=True, tag=True):
-    """Wait until the agent answers."""
+    """Wait a little until the agent answers."""
 
 
 class Attach(Step, frozen=True, kw_only=True, tag=True):

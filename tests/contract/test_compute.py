@@ -109,6 +109,27 @@ async def test_cards_stay_when_the_machine_stops(rig: Any) -> None:
     assert await rig.compute.observe(amphora_id) == instance(amphora_id, port.mac)
 
 
+async def test_an_agent_is_restarted_with_nothing_else_touched(rig: Any) -> None:
+    spec = rig.spec()
+    amphora_id = spec.boot.amphora_id
+    await rig.compute.create(spec)
+    port = rig.port(rig.segments[0])
+    await rig.compute.attach(amphora_id, port)
+    await rig.compute.restart_agent(amphora_id)
+    assert await rig.compute.observe(amphora_id) == instance(amphora_id, port.mac)
+
+
+async def test_an_agent_of_no_machine_or_a_stopped_one_is_not_restarted(rig: Any) -> None:
+    await rig.compute.restart_agent(NOBODY)
+    spec = rig.spec()
+    amphora_id = spec.boot.amphora_id
+    await rig.compute.create(spec)
+    rig.stop(amphora_id)
+    await rig.compute.restart_agent(amphora_id)
+    assert await rig.compute.observe(amphora_id) == instance(amphora_id, running=False)
+    assert await rig.compute.all_ids() == {amphora_id}
+
+
 async def test_nothing_can_be_plugged_into_nobody(rig: Any) -> None:
     with pytest.raises(Retryable):
         await rig.compute.attach(NOBODY, rig.port(rig.segments[0]))

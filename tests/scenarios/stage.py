@@ -39,7 +39,7 @@ from fairlead.store import SqlStore
 from tests.scenarios.virtual_time import VirtualClock, outside
 
 STEP_SECONDS, RETRIES, FIRST_PAUSE, SLOW_RETRY = 30.0, 3, 0.2, 60.0
-SILENCE, RESYNC, RUNNERS = 16.0, 300.0, 3
+SILENCE, RESYNC, RUNNERS, REPAIRS = 16.0, 300.0, 3, 2
 SUBNET = str(uuid.UUID(int=1))
 READS = {
     "store.tree", "store.amphorae", "store.all_ids", "network.ports", "network.subnet",
@@ -138,7 +138,7 @@ class Stage:
 
     def controller(self, epoch: int) -> Reconciler:
         """A reconciler on this stage."""
-        executor = Executor(
+        executor = self.executor = Executor(
             self.drivers, self.secrets, self.clock, health_managers=("192.0.2.1:5555",),
             heartbeat_interval=5.0, step_seconds=STEP_SECONDS,
         )  # fmt: skip
@@ -146,7 +146,7 @@ class Stage:
             self.drivers, executor, self.queue, self.clock,
             render=partial(amphora_config, maxconn=1000, ping_command="/ping"),
             patience=Patience(retries=RETRIES, first_pause=FIRST_PAUSE, slow_retry=SLOW_RETRY),
-            epoch=epoch, settled=self.health.settled,
+            repairs=REPAIRS, epoch=epoch, settled=self.health.settled,
         )  # fmt: skip
 
     def watched(self, target: Any, name: str) -> Any:
@@ -324,5 +324,6 @@ class Stage:
     def assert_nothing_remembered(self) -> None:
         """No memory of load balancers that are gone."""
         health, reconciler = self.health, self.reconciler
-        for memory in (health._pulses, health._written, health._stale, reconciler._troubles):
+        for memory in (health._pulses, health._written, health._stale, reconciler._troubles,
+                       reconciler._parked, self.executor._begun):  # fmt: skip
             assert not memory

@@ -238,8 +238,10 @@ async def test_an_agent_that_never_answers_has_its_machine_booted_again(stage: S
     assert (await stage.told(lb))[4:8] == [
         "Attach ok", "AwaitAgent retry", "Revive retry", "Revive retry",
     ]  # fmt: skip
+    assert await stage.provisioning(lb) == "ERROR"
+    assert stage.calls["compute.restart_agent"] == 1, "not before it had its time to start"
     stage.world.heal()
-    await stage.settled(lb, within=STEP_SECONDS)
+    await stage.settled(lb, within=SLOW_RETRY)
 
 
 async def test_stopping_the_service_in_the_middle_of_a_step_is_clean(stage: Stage) -> None:

@@ -1,5 +1,6 @@
 """Machines and agents of the in-memory world: `Compute`, `Amphorae` and `Heartbeats`."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
@@ -24,8 +25,10 @@ class FakeCompute:
         if machine is None:
             self._world.machines[amphora_id] = FakeMachine(spec, _life())
         elif not machine.running:
-            machine.spec, machine.life, machine.sequence = spec, _life(), 0
-            machine.running = machine.healthy = machine.answers = True
+            machine.begin(spec, _life())
+            machine.running = machine.healthy = True
+        else:
+            machine.spec = spec
 
     async def observe(self, amphora_id: str) -> Instance | None:
         """As the port."""
@@ -36,6 +39,13 @@ class FakeCompute:
         return Instance(
             amphora_id=amphora_id, running=machine.running, macs=frozenset(machine.macs)
         )
+
+    async def restart_agent(self, amphora_id: str) -> None:
+        """As the port; what haproxy does is not touched."""
+        await self._world.step("restart_agent")
+        machine = self._world.machines.get(amphora_id)
+        if machine is not None and machine.running:
+            machine.begin(machine.spec, _life())
 
     async def attach(self, amphora_id: str, port: Port) -> None:
         """As the port."""
@@ -69,7 +79,7 @@ class FakeAmphorae:
     async def configure(self, amphora_id: str, address: str, config: AmphoraConfig) -> Applied:
         """As the port."""
         await self._world.step("configure")
-        machine = self._machine(amphora_id)
+        machine = await self._machine(amphora_id)
         if config.epoch < machine.epoch:
             raise Fenced(f"Amphora {amphora_id} has seen epoch {machine.epoch}.")
         machine.epoch = config.epoch
@@ -84,11 +94,15 @@ class FakeAmphorae:
     async def status(self, amphora_id: str, address: str) -> AgentStatus:
         """As the port."""
         await self._world.look("status")
-        report = self._machine(amphora_id).report(self._world.now(), self._world.member_states)
+        machine = await self._machine(amphora_id)
+        report = machine.report(self._world.now(), self._world.member_states)
         return AgentStatus(amphora_id=amphora_id, revision=report.revision, report=report)
 
-    def _machine(self, amphora_id: str) -> FakeMachine:
+    async def _machine(self, amphora_id: str) -> FakeMachine:
+        """The machine, once its agent takes the call: one that hangs never does."""
         machine = self._world.machines.get(amphora_id)
+        if machine is not None and machine.hangs:
+            await asyncio.get_running_loop().create_future()
         if machine is None or not (machine.running and machine.answers):
             raise Retryable(f"Amphora {amphora_id} does not answer.")
         return machine

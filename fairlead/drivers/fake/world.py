@@ -40,6 +40,7 @@ class FakeMachine:
         self.life = life
         self.running = True
         self.answers = True
+        self.hangs = False
         self.healthy = True
         self.macs: dict[str, int] = {}  # with a number that no card ever had before
         self._cards = count()
@@ -49,6 +50,11 @@ class FakeMachine:
         self.epoch = 0
         self.sequence = 0
         self.counters: dict[str, Counters] = {}
+
+    def begin(self, spec: AmphoraSpec, life: str) -> None:
+        """A new life of its agent."""
+        self.spec, self.life, self.sequence = spec, life, 0
+        self.answers, self.hangs = True, False
 
     def plug(self, mac: str) -> None:
         """Give it a card, unless it has it."""
