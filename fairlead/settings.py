@@ -6,8 +6,10 @@ and cli.py read this; everything else gets plain arguments.
 """
 
 import os
+import re
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -34,7 +36,7 @@ class ControllerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The reconcile loop."""
 
     runners: Annotated[int, Meta(ge=1)] = 8
-    """How many load balancers are worked on at once."""
+    """How many load balancers are worked on at once; at most half of them are under repair."""
 
     step_seconds: Seconds = 30.0
     """How long one step may take before it counts as failed and is tried again."""
@@ -64,6 +66,9 @@ class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     silence: Seconds = 16.0
     """Seconds without a heartbeat after which the amphora itself is asked, then marked ERROR."""
 
+    clock_skew: Seconds = 60.0
+    """Heartbeats count when their time is at most this and one interval away from now."""
+
 
 class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The local networks. CIDRs are used at the first start only; None picks free ones."""
@@ -73,6 +78,12 @@ class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     default_cidrs: tuple[str, ...] | None = None
     """Ranges of the default network, IPv4 and IPv6, whose addresses this host reaches."""
+
+    def __post_init__(self) -> None:
+        if self.management_cidr is not None:
+            _check_range("management_cidr", self.management_cidr, least=256)
+        for cidr in self.default_cidrs or ():
+            _check_range("default_cidrs", cidr, least=8)
 
 
 class AmphoraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -134,5 +145,29 @@ def load(state_dir: Path, config: Path | None = None) -> Settings:
     except OSError as error:
         raise Refused(f"Configuration file {path}: {error.strerror}.") from None
     except (msgspec.MsgspecError, ValueError) as error:
-        raise Refused(f"Configuration file {path}: {error}") from None
+        raise Refused(f"Configuration file {path}: {error}{_valid_values(str(error))}") from None
     return msgspec.structs.replace(read, state_dir=read.state_dir or str(state_dir))
+
+
+def _check_range(name: str, text: str, *, least: int) -> None:
+    """`ValueError` names the setting unless `text` is a range of at least that many addresses."""
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"{name}: '{text}' should be a range such as 172.30.0.0/24") from None
+    if network.num_addresses < least:
+        raise ValueError(f"{name}: '{text}' is too small; it should hold {least} addresses or more")
+    kinds = (network.is_multicast, network.is_loopback, network.is_link_local)
+    if any(kinds) or network.network_address.is_unspecified:
+        raise ValueError(f"{name}: '{text}' is a range that no network can use")
+
+
+def _valid_values(said: str) -> str:
+    """What the setting that msgspec's message is about may be, when it is one of some words."""
+    found = re.fullmatch(r"Invalid enum value .* - at `\$\.(.+)`", said)
+    if found is None:
+        return ""
+    kind: Any = Settings
+    for name in found[1].split("."):
+        kind = get_type_hints(kind)[name]
+    return f": it should be {' or '.join(map(repr, get_args(kind)))}"

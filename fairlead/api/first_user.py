@@ -15,6 +15,7 @@ import bcrypt
 import msgspec
 
 from fairlead.api.http_basic import Account
+from fairlead.errors import Refused
 
 ADMIN = "admin"
 HTPASSWD = "htpasswd"
@@ -26,10 +27,16 @@ CLOUD = "fairlead"
 def ensure_admin(directory: Path, *, url: str, project_id: str = "default") -> None:
     """Make the user admin with a random password, told in clouds.yaml, unless users exist.
 
-    `url` is the service's address, such as "http://127.0.0.1:9876".
+    `url` is the service's address, such as "http://127.0.0.1:9876". Somebody else's clouds.yaml,
+    with no users.yaml written before it, is kept: `Refused`.
     """
     if (directory / HTPASSWD).exists():
         return
+    if (directory / CLOUDS).exists() and not (directory / USERS).exists():
+        raise Refused(
+            f"{directory / CLOUDS} is there already and not Fairlead's, which would write its own. "
+            "Move it, or choose another directory: --state-dir DIR"
+        )
     password = secrets.token_urlsafe(18)
     known = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
     accounts = {ADMIN: Account(project_id=project_id, roles=("admin",))}

@@ -6,11 +6,23 @@ import sys
 from pathlib import Path
 
 from fairlead import __version__
+from fairlead.cli.invocation import directory
 from fairlead.errors import FairleadError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status. Errors meant for people are one line, no traceback."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it, such as `head`, has seen enough
+        _say_no_more()
+        return 1
+
+
+def _run(arguments: list[str] | None) -> int:
     options = _parser().parse_args(arguments)
     # `su` leaves these out of root's PATH; nft and others are there.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -23,12 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _say_no_more() -> None:
+    """Let nothing fail that is still to be written, also at the end of the process."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fairlead", description="Load balancing as a service.")
     parser.add_argument("--version", action="version", version=f"fairlead {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the whole service in this process")
-    serve.add_argument("--state-dir", type=Path, help="where everything is kept")
+    serve.add_argument("--state-dir", type=directory, help="where everything is kept")
     serve.add_argument("--listen", metavar="ADDR:PORT", help="default 127.0.0.1:9876")
     serve.add_argument("--config", type=Path, help="default: fairlead.toml in the state directory")
     serve.add_argument("--drivers", choices=["host", "fake"], help="fake: an in-memory world")
@@ -41,9 +60,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="show a load balancer with real traffic")
     demo.set_defaults(run=_demo)
     doctor = commands.add_parser("doctor", help="say what this host lacks and how to get it")
+    doctor.add_argument("--state-dir", type=directory, help="as for serve")
+    doctor.add_argument("--listen", metavar="ADDR:PORT", help="as for serve")
+    doctor.add_argument("--config", type=Path, help="as for serve")
     doctor.set_defaults(run=_doctor)
     uninstall = commands.add_parser("uninstall", help="remove what the service made on this host")
-    uninstall.add_argument("--state-dir", type=Path, help="as for serve")
+    uninstall.add_argument("--state-dir", type=directory, help="as for serve")
     uninstall.add_argument("--config", type=Path, help="as for serve")
     uninstall.add_argument("--yes", action="store_true", help="every load balancer goes")
     uninstall.set_defaults(run=_uninstall)
@@ -65,7 +87,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from fairlead.cli.doctor import doctor
 
-    return doctor()
+    return doctor(options)
 
 
 def _uninstall(options: argparse.Namespace) -> int:

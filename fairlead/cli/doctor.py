@@ -5,13 +5,18 @@ removed again; nothing else on the host changes. The exit status is 0 only when 
 can run. `serve` asks `missing` at each start, so that one looks for programs and no further.
 """
 
+import argparse
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from fairlead.cli import host_checks
 from fairlead.cli.host_checks import Finding, lacks, ok
+from fairlead.cli.invocation import address, command
 from fairlead.settings import Settings, default_state_dir, load
 
 # Program -> Debian package and what needs it.
@@ -32,9 +37,15 @@ def missing(path: str | None = None) -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
 
-def doctor() -> int:
+def doctor(options: argparse.Namespace) -> int:
     """Print a line for everything that was checked; 0 when the host driver can run."""
-    settings = load(default_state_dir())
+    state_dir = (options.state_dir or default_state_dir()).absolute()
+    settings = load(state_dir, options.config)
+    if options.state_dir:
+        settings = replace(settings, state_dir=str(state_dir))
+    if options.listen:
+        settings = replace(settings, api=replace(settings.api, listen=options.listen))
+    address(settings.api.listen)
     return report(examine(settings))
 
 
@@ -69,13 +80,13 @@ def report(findings: Iterable[Finding]) -> int:
         print(f"Run: sudo apt-get install {' '.join(packages)}   (Debian, Ubuntu)")
     print("This host cannot run amphorae yet." if lacking else "This host can run amphorae.")
     if lacking:
-        print("Until then, fairlead serve --drivers fake serves an in-memory world.")
+        print(f"Until then, {command('serve', '--drivers', 'fake')} serves an in-memory world.")
     return 1 if lacking else 0
 
 
 def _everywhere(settings: Settings) -> Iterator[Callable[[], Finding]]:
     yield lambda: host_checks.open_files(settings.amphora.maxconn)
-    yield lambda: host_checks.state_directory(default_state_dir())
+    yield lambda: host_checks.state_directory(Path(settings.state_dir))
     yield lambda: host_checks.listening(settings.api.listen)
     yield host_checks.clock
     yield host_checks.forwarding

@@ -4,6 +4,7 @@ Invariants: a check leaves the host as it was, ends within some seconds, and nev
 what it finds. The remedy is a command to run or a setting to make. Called by doctor alone.
 """
 
+import http.client
 import os
 import re
 import resource
@@ -15,8 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
+from fairlead.cli.invocation import address, command
 from fairlead.drivers.compute_host.cgroups import Cgroups, hierarchies
 
 OLDEST_HAPROXY = (2, 4)
@@ -58,7 +61,7 @@ def root() -> Finding:
     """Namespaces, bridges and packet filters are root's."""
     if os.geteuid() == 0:
         return ok("Run by root")
-    return lacks("Not run by root", "sudo fairlead doctor; the service too: sudo fairlead serve")
+    return lacks("Not run by root", f"sudo {command('doctor')}; the service too")
 
 
 def haproxy_version(program: str) -> Finding:
@@ -95,7 +98,7 @@ def state_directory(directory: Path) -> Finding:
         with tempfile.TemporaryFile(dir=existing):
             free = os.statvfs(existing)
     except OSError as error:
-        remedy = "Choose another: fairlead serve --state-dir DIR"
+        remedy = f"Choose another: {command('serve')} --state-dir DIR"
         return lacks(f"State directory {directory}: {error.strerror}", remedy)
     megabytes = free.f_bavail * free.f_frsize // _MIB
     if megabytes < 100:
@@ -105,16 +108,41 @@ def state_directory(directory: Path) -> Finding:
 
 def listening(listen: str) -> Finding:
     """The API's address is free, or somebody has it: perhaps a Fairlead that runs."""
-    host, _, port = listen.rpartition(":")
-    family = socket.AF_INET6 if "[" in host else socket.AF_INET
+    host, port = address(listen)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host.strip("[]"), int(port)))
+            probe.bind((host, port))
         except OSError as error:
-            remedy = f"ss -tlnp 'sport = :{port}' tells who; or: fairlead serve --listen ADDR:PORT"
+            if _is_fairlead(host, port):
+                return ok(f"{listen} is served by a Fairlead that runs")
+            other = f"{command('serve')} --listen ADDR:PORT"
+            remedy = f"ss -tlnp 'sport = :{port}' tells who; or: {other}"
             return note(f"{listen} cannot be listened on: {error.strerror}", remedy)
     return ok(f"{listen} is free for the API")
+
+
+def _is_fairlead(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2.0)
+    try:
+        connection.request("GET", "/openapi.json")
+        said = msgspec.json.decode(connection.getresponse().read(), type=_Described)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError):
+        return False
+    finally:
+        connection.close()
+    return said.info.title == "Fairlead"
+
+
+class _Info(Struct):
+    title: str
+
+
+class _Described(Struct):
+    """What is read of an OpenAPI document."""
+
+    info: _Info
 
 
 def clock(now: float | None = None) -> Finding:

@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from fairlead.cli.doctor import missing
+from fairlead.cli.invocation import address, command
 from fairlead.errors import Refused
 from fairlead.settings import Settings, default_state_dir, load
 from fairlead.wiring import Service
@@ -52,18 +53,19 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _check_host() -> None:
     if os.geteuid() != 0:
         raise Refused(
-            "Running amphorae needs root: sudo fairlead serve. "
+            f"Running amphorae needs root: sudo {command('serve')}. "
             "Without root, --drivers fake serves an in-memory world."
         )
     lacking = missing()
     if lacking:
         raise Refused(
-            f"This host lacks {', '.join(lacking)}. Run: fairlead doctor, which says how to get it."
+            f"This host lacks {', '.join(lacking)}. "
+            f"Run: {command('doctor')}, which says how to get it."
         )
 
 
 async def _serve(settings: Settings) -> int:
-    host, port = _address(settings.api.listen)
+    host, port = address(settings.api.listen)
     with _bound(host, port) as listening:
         async with Service(settings) as service:
             server = _Server(
@@ -88,14 +90,17 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise Refused(f"Cannot listen on '{host}': {error.strerror}.") from error
     # Names such as localhost have addresses of both families.
-    family, kind, protocol, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    family, kind, protocol, _, found_address = min(found, key=lambda one: one[0] != socket.AF_INET)
     bound = socket.socket(family, kind, protocol)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind(address)
+        bound.bind(found_address)
     except OSError as error:
         bound.close()
-        raise Refused(f"Cannot listen on {host} port {port}: {error.strerror}.") from error
+        raise Refused(
+            f"Cannot listen on {host} port {port}: {error.strerror}. "
+            "Another address or port: --listen ADDRESS:PORT"
+        ) from error
     return bound
 
 
@@ -115,13 +120,6 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         print(self._ready, file=sys.stderr, flush=True)
-
-
-def _address(listen: str) -> tuple[str, int]:
-    host, colon, port = listen.rpartition(":")
-    if not colon or not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise Refused(f"--listen '{listen}' should be ADDRESS:PORT.")
-    return host.strip("[]"), int(port)
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

@@ -2,12 +2,14 @@
 
 import os
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
-from fairlead.cli import host_checks
+from fairlead.cli import host_checks, main
 from fairlead.cli.doctor import PROGRAMS, examine, missing, report
 from fairlead.cli.host_checks import lacks, note, ok
 from fairlead.settings import AmphoraSettings, ApiSettings, Settings
@@ -75,6 +77,37 @@ def test_a_port_in_use_is_a_note_that_tells_how_to_find_who() -> None:
         assert found.level == "note"
         assert f":{port}" in found.remedy
     assert host_checks.listening(f"127.0.0.1:{port}").level == "ok"
+
+
+def test_a_service_of_ours_on_the_port_is_recognised() -> None:
+    class Described(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"openapi": "3.1.0", "info": {"title": "Fairlead"}}')
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Described) as server:
+        serving = threading.Thread(target=server.handle_request)
+        serving.start()
+        found = host_checks.listening(f"127.0.0.1:{server.server_port}")
+        serving.join()
+    assert found.level == "ok"
+    assert "Fairlead that runs" in found.what
+
+
+def test_doctor_looks_at_what_it_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "some.toml"
+    config.write_text("[amphora]\nmaxconn = 123456789")
+    listen = "127.0.0.1:1"
+    words = ["--config", str(config), "--state-dir", str(tmp_path), "--listen", listen]
+    assert main(["doctor", *words]) == 1
+    said = capsys.readouterr().out
+    for what in ("for 123456789 connections", f"State directory {tmp_path}", listen):
+        assert what in said
 
 
 def test_a_state_directory_that_is_not_there_yet_is_judged_by_its_parent(tmp_path: Path) -> None:

@@ -229,6 +229,7 @@ def test_a_port_in_use_is_said_before_anything_is_made(directory: Path) -> None:
     assert "127.0.0.1" in said
     assert str(port) in said
     assert "in use" in said
+    assert "--listen" in said
     assert not (directory / "state").exists()
 
 
@@ -252,7 +253,11 @@ def test_an_address_of_another_host_cannot_be_listened_on(directory: Path) -> No
         ("[api]\npage_limit = 'many'", "api.page_limit"),
         ("[health]\ninterval = 0", "health.interval"),
         ("[controller\n", "line 1"),
-        ("drivers = 'real'", "drivers"),
+        ("drivers = 'real'", "'host' or 'fake'"),
+        ("[api]\nauth_strategy = 'x'", "'http_basic' or 'noauth'"),
+        ("[network]\nmanagement_cidr = '10.0.0.0/25'", "management_cidr"),
+        ("[network]\ndefault_cidrs = ['10.0.0.0/33']", "default_cidrs"),
+        ("[network]\ndefault_cidrs = ['127.0.0.0/8']", "default_cidrs"),
     ],
 )
 def test_what_is_wrong_in_the_configuration_is_named(
@@ -274,6 +279,15 @@ def test_files_that_cannot_be_used_are_named(directory: Path) -> None:
     elsewhere = cli("serve", "--state-dir", "/proc/fairlead", *FAKE, prefix=without_root())
     assert elsewhere.returncode == 1
     assert re.fullmatch(r"fairlead: .*/proc/fairlead.*\n", elsewhere.stderr)
+
+
+def test_a_foreign_clouds_yaml_is_kept(directory: Path) -> None:
+    clouds = directory / "state" / "clouds.yaml"
+    clouds.parent.mkdir()
+    clouds.write_text("clouds: {mine: {}}")
+    said = serve_in_vain(directory, *FAKE, "--listen", free_address())
+    assert str(clouds) in said
+    assert clouds.read_text() == "clouds: {mine: {}}"
 
 
 def test_users_that_cannot_be_read_are_named(service: LiveService) -> None:

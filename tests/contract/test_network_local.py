@@ -13,6 +13,7 @@ from machines import ip
 from network_worlds import INSTANCE, Host, bridges
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import create_async_engine
+from structlog.testing import capture_logs
 
 from fairlead.drivers.network_local import NetworkLocal
 from fairlead.drivers.network_local.addresses import bridge_name
@@ -137,6 +138,35 @@ async def test_overlapping_ranges_of_its_own_are_refused(host):
     with pytest.raises(Refused, match="overlap"):
         await host.started(management="172.30.0.0/16", default=["172.30.1.0/24"])
     assert bridges() == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "ranges"),
+    [
+        ("management_cidr", {"management": "198.51.100.0/24"}),
+        ("default_cidrs", {"default": ["198.51.0.0/16"]}),
+        ("default_cidrs", {"default": ["203.0.113.0/26"]}),
+    ],
+)
+async def test_ranges_the_host_uses_itself_are_refused(host, setting, ranges):
+    ip("link", "add", "lan", "type", "bridge")
+    ip("link", "set", "lan", "up")
+    ip("address", "add", "198.51.100.7/24", "dev", "lan")
+    ip("route", "add", "203.0.113.0/24", "via", "198.51.100.1")
+    with pytest.raises(Refused, match=rf"\[network\] {setting}: .* which this host"):
+        await host.started(**ranges)
+    assert set(bridges()) <= {"lan"}
+
+
+async def test_a_range_changed_after_the_first_start_is_warned_about(host):
+    await host.started(default=["172.30.0.0/24"])
+    with capture_logs() as logged:
+        await host.started(default=["172.30.0.0/24"])
+    assert "networks.setting_ignored" not in [one["event"] for one in logged]
+    with capture_logs() as logged:
+        await host.started(management="100.126.0.0/24", default=["172.31.0.0/24"])
+    warned = [one["setting"] for one in logged if one["event"] == "networks.setting_ignored"]
+    assert warned == ["[network] management_cidr", "[network] default_cidrs"]
 
 
 async def test_an_instance_must_be_a_name_bridges_can_bear(host):

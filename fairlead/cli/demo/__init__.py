@@ -14,6 +14,7 @@ from fairlead.cli.demo.screen import Screen
 from fairlead.cli.demo.stage import Stage
 from fairlead.cli.demo.story import tell
 from fairlead.cli.doctor import missing
+from fairlead.cli.invocation import command
 from fairlead.errors import Refused
 
 
@@ -22,12 +23,13 @@ def demo() -> int:
     if os.geteuid() != 0:
         raise Refused(
             "The demo makes network namespaces and needs root: sudo make demo. "
-            "Without root: fairlead serve --drivers fake"
+            f"Without root: {command('serve', '--drivers', 'fake')}"
         )
     lacking = missing()
     if lacking:
         raise Refused(
-            f"This host lacks {', '.join(lacking)}. Run: fairlead doctor, which says how to get it."
+            f"This host lacks {', '.join(lacking)}. "
+            f"Run: {command('doctor')}, which says how to get it."
         )
     return asyncio.run(_demo())
 

@@ -35,6 +35,8 @@ from fairlead.ports import VipRequest
 
 log = structlog.get_logger(__name__)
 
+_MANAGEMENT, _DEFAULT = "[network] management_cidr", "[network] default_cidrs"
+
 
 class NetworkLocal(UserNetworks):
     """Networks of one host. The CIDRs are for the first start only; None means: choose."""
@@ -73,6 +75,7 @@ class NetworkLocal(UserNetworks):
             stored = {network.id: network for network in await self._ledger.networks()}
         fixed = (self.management_network_id, self.default_network_id)
         self._host_networks = {network_id: stored[network_id] for network_id in fixed}
+        self._warn_of_ignored_settings()
         await links.ensure_bridges(dict(self._bridge(network_id) for network_id in stored))
         await self._guard()
         log.info("networks.ready", networks=len(stored), management=self.management_gateway)
@@ -249,22 +252,36 @@ class NetworkLocal(UserNetworks):
 
     async def _first_networks(self) -> list[NetworkInfo]:
         in_use = await links.ranges_in_use()
-        management = self._management_cidr or choose_free(management_candidates(), in_use)
         default = self._default_cidrs
+        management = self._management_cidr or choose_free(
+            management_candidates(), [*in_use, *(default or ())]
+        )
         if default is None:
             default = [
                 choose_free(default_candidates(), [*in_use, management]),
                 choose_free(default_candidates_v6(self.instance), [*in_use, management]),
             ]
         ranges = [parse_cidr(cidr) for cidr in (management, *default)]
-        for place, network in enumerate(ranges):
-            for other in ranges[:place]:
-                if overlaps(network, other):
-                    raise Refused(f"The local networks {network} and {other} overlap.")
+        _keep_clear(ranges, in_use)
         return [
             self._host_network(self.management_network_id, "management", ranges[:1]),
             self._host_network(self.default_network_id, "default", ranges[1:]),
         ]
+
+    def _warn_of_ignored_settings(self) -> None:
+        """The ranges stay what they were made with; who sets others should know."""
+        management = (self._management_cidr,) if self._management_cidr else None
+        for setting, network_id, wanted in (
+            (_MANAGEMENT, self.management_network_id, management),
+            (_DEFAULT, self.default_network_id, self._default_cidrs),
+        ):
+            kept = {subnet.cidr for subnet in self._host_networks[network_id].subnets}
+            asked = kept if wanted is None else {str(parse_cidr(one)) for one in wanted}
+            if asked != kept:
+                log.warning(
+                    "networks.setting_ignored", setting=setting, asked=sorted(asked),
+                    kept=sorted(kept), why="read at the first start of a state directory only",
+                )  # fmt: skip
 
     def _host_network(self, network_id: str, name: str, ranges: Sequence[IPNetwork]) -> NetworkInfo:
         subnets = tuple(
@@ -293,3 +310,21 @@ class NetworkLocal(UserNetworks):
             default_cidrs=cidrs,
         )
         links.allow_forwarding(frozenset(ip_network(cidr).version for cidr in cidrs))
+
+
+def _keep_clear(ranges: Sequence[IPNetwork], in_use: Sequence[str]) -> None:
+    """`Refused` when a range, the management network's first, is not for these networks alone.
+
+    A bridge with an address that the host uses elsewhere could cut the host off.
+    """
+    for place, network in enumerate(ranges):
+        setting = _DEFAULT if place else _MANAGEMENT
+        for other in ranges[:place]:
+            if overlaps(network, other):
+                raise Refused(f"{setting}: the local networks {network} and {other} overlap.")
+        for used in in_use:
+            if overlaps(network, ip_network(used, strict=False)):
+                raise Refused(
+                    f"{setting}: {network} overlaps {used}, which this host has an address in or "
+                    "a route to. Set another range, or none to have a free one chosen."
+                )
