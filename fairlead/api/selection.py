@@ -20,7 +20,7 @@ from fairlead.api.parameters import Parameters
 from fairlead.domain.bodies import choices, refused
 from fairlead.domain.model import KINDS
 from fairlead.domain.query import Query
-from fairlead.domain.types import Access, Field, describe
+from fairlead.domain.types import Access, Field, describe, uuid_text
 from fairlead.domain.views import Entry
 from fairlead.errors import Refused
 
@@ -30,6 +30,8 @@ TAGS = {"tags": "tags", "tags-any": "tags_any", "not-tags": "not_tags",
 _PAGING = frozenset({"fields", "sort", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
 _OWNER = frozenset({"project_id", "tenant_id"})
 _PLAIN = (str, int, float, bool, datetime)
+# Each is a term of the query, and databases bound how deep those nest.
+_MOST_TAGS = 100
 _DIRECTIONS = {"asc": False, "desc": True}
 
 
@@ -43,9 +45,9 @@ def query_of(call: Call, parent_id: str | None, project_id: str | None) -> Query
         filters=_filters(call.kind, given),
         sort=_sort(call.kind, given),
         limit=limit_of(given, call.services.page_maximum),
-        marker=given.one("marker") or None,
+        marker=_marker(given.one("marker")),
         reverse=given.flag("page_reverse"),
-        **{field: given.many(name) for name, field in TAGS.items()},
+        **{field: _tags(given, name) for name, field in TAGS.items()},
     )
 
 
@@ -109,17 +111,32 @@ def _filters(kind: str, given: Parameters) -> dict[str, object]:
     return found
 
 
+def _tags(given: Parameters, name: str) -> tuple[str, ...]:
+    found = given.many(name)
+    if len(found) > _MOST_TAGS:
+        raise refused(name, f"{len(found)} tags", f"Value should be at most {_MOST_TAGS} tags.")
+    return found
+
+
+def _marker(given: str | None) -> str | None:
+    """The id in canonical form; what is no id the store does not find."""
+    try:
+        return uuid_text(given) if given else None
+    except ValueError:
+        return given
+
+
 def _value(field: Field, text: str) -> object:
     """The text as the field's type; text that no such field can have matches nothing."""
     try:
         value = msgspec.convert(text, field.type, strict=False)
         value = field.trait.check(value) if field.trait.check else value
-    except (msgspec.ValidationError, ValueError) as error:
+        if isinstance(value, datetime):
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except (msgspec.ValidationError, ValueError, OverflowError) as error:
         if _is_text(field.type):
             return text
         raise refused(field.name, text, f"{error}.") from None
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     return value
 
 

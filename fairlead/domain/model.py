@@ -149,7 +149,9 @@ class Listener(Resource, frozen=True, kw_only=True):
     tls_ciphers: Annotated[str | None, field("Cipher list.", max_length=2048)] = None
     tls_versions: Annotated[tuple[str, ...], field("TLS versions.")] = ()
     alpn_protocols: Annotated[tuple[str, ...], field("Protocols offered by ALPN.")] = ()
-    hsts_max_age: Annotated[int | None, field("HSTS max-age in seconds.", ge=0)] = None
+    hsts_max_age: Annotated[int | None, field("HSTS max-age in seconds.", ge=0, le=2147483647)] = (
+        None
+    )
     hsts_include_subdomains: Annotated[bool, field("HSTS includeSubDomains.")] = False
     hsts_preload: Annotated[bool, field("HSTS preload.")] = False
 

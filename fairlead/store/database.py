@@ -6,8 +6,9 @@ transaction that starts reading and then writes would fail where two meet. `sync
 NORMAL would already survive kill -9, but an accepted request shall survive a power cut too, and
 one fsync per transaction is what that costs.
 
-Invariant: whatever the database raises leaves here as `Retryable`; what a statement may be
-expected to hit (a duplicate) is caught where it is executed.
+Invariant: whatever the database raises leaves here as `Retryable`, without the driver's words,
+which users would read; those go to the log. What a statement may be expected to hit (a
+duplicate) is caught where it is executed.
 """
 
 import asyncio
@@ -17,12 +18,14 @@ from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
+import structlog
 from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from fairlead.errors import Retryable
 
+log = structlog.get_logger()
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 
@@ -124,7 +127,8 @@ def _translated() -> Iterator[None]:
     except exc.IntegrityError as error:
         raise Retryable("What a row belongs to was removed meanwhile.") from error
     except exc.DBAPIError as error:
-        raise Retryable(f"The database does not answer: {error.orig}", after=1.0) from error
+        log.error("database failed", error=str(error.orig))
+        raise Retryable("The database does not answer.", after=1.0) from error
     except exc.TimeoutError as error:
         raise Retryable("No connection to the database is free.", after=1.0) from error
 

@@ -7,7 +7,7 @@ until their deletion is settled. Called by sql.py.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -95,7 +95,7 @@ def _equals(expression: Expression, value: object) -> sa.ColumnElement[bool]:
         return expression if value else ~expression
     if isinstance(value, datetime) and value.microsecond == 0:
         # The API shows whole seconds, so that is what people ask for.
-        return sa.and_(expression >= value, expression < value + timedelta(seconds=1))
+        return expression.between(value, value.replace(microsecond=999999))
     return expression == value
 
 

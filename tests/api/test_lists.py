@@ -10,7 +10,7 @@ from fairlead.api.selection import filterable
 from fairlead.domain.bodies import choices
 from fairlead.domain.model import KINDS
 from tests.api.conftest import LB, SUBNET, Desk
-from tests.api.test_resources import UNKNOWN, Fleet, add
+from tests.api.test_resources import UNKNOWN, Fleet, add, build
 
 # Values beyond the needed ones, so that as many fields as possible are not null.
 RICH: dict[str, dict[str, Any]] = {
@@ -116,6 +116,38 @@ async def test_filters_are_joined_by_and(desk: Desk) -> None:
 async def test_bad_queries_are_refused(desk: Desk, query: str) -> None:
     answer = await desk.call("GET", f"{LB}?{query}", status=400)
     assert answer["faultcode"] == "Client"
+
+
+@pytest.mark.parametrize("value", ["9" * 19, "-" + "9" * 19, "9" * 5000, "1e400", "nan",
+    "9999-12-31T23:59:59", "0001-01-01T00:00:00", "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00"])  # fmt: skip
+async def test_no_value_of_a_filter_makes_the_service_fail(desk: Desk, value: str) -> None:
+    fleet = await build(desk)
+    for kind, name in FIELDS:
+        path, plural = fleet.collections[kind], KINDS[kind].plural
+        answer = await desk.call("GET", path, status=None, params={name: value})
+        if answer.status_code == 200:
+            assert answer.json()[plural] == [], (kind, name)
+        else:
+            wanted = 403 if name == "project_id" else 400
+            assert answer.status_code == wanted, (kind, name, answer.text)
+
+
+@pytest.mark.parametrize("name", ["tags", "tags-any", "not-tags", "not-tags-any"])
+async def test_many_tags_are_refused_and_a_hundred_are_not(desk: Desk, name: str) -> None:
+    made = await desk.balancer(name="one")
+    labels = [f"t{n}" for n in range(1100)]
+    most = (await desk.get(LB, **{name: ",".join(labels[:100])}))["loadbalancers"]
+    assert [lb["id"] for lb in most] == ([made["id"]] if "not" in name else [])
+    fault = await desk.get(LB, 400, **{name: ",".join(labels)})
+    assert f"attribute {name}." in fault["faultstring"]
+    assert "at most 100 tags" in fault["faultstring"]
+
+
+async def test_a_marker_may_be_written_in_capitals(desk: Desk) -> None:
+    first, second = await desk.balancer(), await desk.balancer()
+    page = (await desk.get(LB, marker=first["id"].upper()))["loadbalancers"]
+    assert [lb["id"] for lb in page] == [second["id"]]
 
 
 async def test_a_malformed_limit_is_found_while_routing(desk: Desk) -> None:

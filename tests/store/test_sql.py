@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from structlog.testing import capture_logs
 
 from fairlead.domain import edits
 from fairlead.domain.edits import Edit
@@ -211,11 +212,13 @@ async def test_every_connection_is_set_up(store: SqlStore) -> None:
             }  # fmt: skip
 
 
-async def test_a_database_that_cannot_be_opened_is_retryable() -> None:
+async def test_a_database_that_cannot_be_opened_is_retryable_and_says_so_in_our_words() -> None:
     before = threading.active_count()
     store = SqlStore("sqlite+aiosqlite:////nowhere/at/all.sqlite")
-    with pytest.raises(Retryable, match="unable to open"):
+    with capture_logs() as logs, pytest.raises(Retryable) as refusal:
         await store.all_ids()
+    assert str(refusal.value) == "The database does not answer."
+    assert "unable to open" in logs[0]["error"]
     await store.close()
     for _ in range(1000):  # the driver's thread reports to this loop before it ends
         if threading.active_count() <= before:
