@@ -101,8 +101,8 @@ def replace_members(
 ) -> Edit:
     """Make a pool's members the wanted ones, matched by (address, protocol_port).
 
-    Known ones are updated and keep their id, new ones take one of `new_ids` (as many as
-    `wanted`), the others go unless `additive_only`.
+    Known ones keep their id and what is not given of them, new ones take one of `new_ids` (as
+    many as `wanted`), the others go unless `additive_only`.
     """
 
     def edit(tree: Tree) -> Tree:
@@ -138,9 +138,9 @@ def _member_changes(
         if key not in known:
             changed.append(made(tree, "member", {**values, "pool_id": pool.id}, new_id, now))
             continue
-        same = replace(known[key], **rules.updatable("member", values))
-        if same != known[key]:
-            changed.append(replace(same, updated_at=now, changed_gen=tree.generation + 1))
+        after = rules.updated(known[key], values)
+        if after != known[key]:
+            changed.append(replace(after, updated_at=now, changed_gen=tree.generation + 1))
     return changed
 
 

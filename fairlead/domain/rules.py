@@ -34,10 +34,18 @@ _RESERVED_ADDRESSES = frozenset({"169.254.169.254"})
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
-def updatable(kind: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of creation values, those an update may set; what is missing gets its default."""
-    fields = settable(kind, at_creation=False)
-    return {name: values.get(name, field.default) for name, field in fields.items()}
+def updated(before: Resource, values: Mapping[str, Any]) -> Resource:
+    """The object with creation values; `Refused` where it has another one that cannot change."""
+    fields = settable(before.KIND, at_creation=False)
+    for name, value in values.items():
+        if name not in fields and value != getattr(before, name):
+            word = KINDS[before.KIND].word
+            raise refused(
+                name, value,
+                f"{word} {before.id} has '{getattr(before, name)}', which cannot be changed: "
+                f"delete the {word} and add it again.",
+            )  # fmt: skip
+    return replace(before, **{name: v for name, v in values.items() if name in fields})
 
 
 def adjusted(resource: Resource, given: Mapping[str, Any]) -> Resource:

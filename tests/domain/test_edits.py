@@ -240,6 +240,28 @@ def test_a_batch_updates_creates_and_deletes() -> None:
     assert places(batch(two)) == []
 
 
+def test_a_batch_keeps_what_it_does_not_give_of_known_members() -> None:
+    full = {**MEMBER, "name": "first", "monitor_port": 81, "weight": 7, "backup": True,
+            "tags": ["a"], "admin_state_up": False, "subnet_id": LB}  # fmt: skip
+    tree = batch(batch(TREE), full)
+    assert batch(tree, MEMBER) is tree
+    (after,) = batch(tree, {**MEMBER, "weight": 3, "monitor_port": None}).members(the("pool"))
+    assert (after.weight, after.monitor_port, after.name, after.tags) == (3, None, "first", ("a",))
+    assert (after.backup, after.admin_state_up, after.subnet_id) == (True, False, LB)
+    assert after.updated_at == LATER
+
+
+@pytest.mark.parametrize(("before", "wanted"), [(None, LB), (LB, None), (LB, the("pool"))])
+def test_a_batch_cannot_move_a_member_to_another_subnet(
+    before: str | None, wanted: str | None
+) -> None:
+    tree = batch(batch(TREE), {**MEMBER, "subnet_id": before})
+    assert batch(tree, {**MEMBER, "subnet_id": before}) is tree
+    for additive_only in (False, True):
+        with pytest.raises(Refused, match=r"subnet_id.*delete the Member and add it"):
+            batch(tree, {**MEMBER, "subnet_id": wanted}, additive_only=additive_only)
+
+
 def test_an_additive_batch_keeps_what_it_does_not_name() -> None:
     after = batch(TREE, SECOND, additive_only=True)
     assert places(after) == ["198.51.100.1:80/1", "198.51.100.2:80/1"]
