@@ -113,6 +113,7 @@ class Service:
         watcher = Health(
             self.store, self.queue, outside.amphorae, outside.secrets, self.clock,
             silence=health.silence,
+            lag=health.clock_skew + health.interval,
         )  # fmt: skip
         housekeeping = Housekeeping(
             self.store, outside.network, outside.compute, self.queue, self.clock,

@@ -176,7 +176,7 @@ class Executor:
             heartbeat_interval=self._heartbeat_interval,
         )
         await self._drivers.compute.create(AmphoraSpec(management=seen.management, boot=boot))
-        record = replace(seen.record, cert_expiration=credentials.not_after)
+        record = replace(seen.record, lb_network_ip=address, cert_expiration=credentials.not_after)
         await self._drivers.store.put_amphora(record)
         self._begun[seen.id] = self._clock.monotonic()
 

@@ -1,14 +1,16 @@
 """Health: heartbeats in, operating statuses and statistics out.
 
 Works in memory and writes changes only. A heartbeat counts when its signature fits the amphora
-it names and it is newer than what was seen of that amphora. An amphora that falls silent is
-asked directly over mutual TLS first: only when that fails too does its load balancer turn ERROR,
-and the controller is woken to repair it. Runs next to the reconciler; `receive` and `watch` are
-the two loops that wiring starts.
+it names, it was sent just now, and it is newer than what was seen of that life of its agent. A
+life that is not known is believed only once the agent itself was asked: the heartbeat may be a
+copy. An amphora that falls silent is asked directly over mutual TLS first: only when that fails
+too does its load balancer turn ERROR, and the controller is woken to repair it. Runs next to the
+reconciler; `receive` and `watch` are the two loops that wiring starts.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 import msgspec
 import structlog
@@ -41,7 +43,7 @@ class Pulse(Struct, kw_only=True):
     seen: float
     boot: str = ""
     sequence: int = -1
-    sent_at: float = 0.0
+    asked: bool = False
     silent: bool = False
     basis: object = None
     revision: str | None = None
@@ -63,16 +65,20 @@ class Health:
         clock: Clock,
         *,
         silence: float,
+        lag: float,
     ) -> None:
+        """`silence` as in the settings; heartbeats count when sent within `lag` seconds of now."""
         self._store = store
         self._queue = queue
         self._amphorae = amphorae
         self._secrets = secrets
         self._clock = clock
         self._silence = silence
+        self._lag = lag
         self._pulses: dict[str, Pulse] = {}
         self._written: dict[str, dict[str, str]] = {}
         self._stale: set[str] = set()
+        self._asking: set[asyncio.Task[None]] = set()
 
     def settled(self, lb_id: str) -> None:
         """A new generation is in force: the next report is assessed against the new tree."""
@@ -80,23 +86,44 @@ class Health:
 
     async def receive(self, heartbeats: Heartbeats) -> None:
         """Take in datagrams for ever."""
-        async for datagram in heartbeats.receive():
-            try:
-                await self.heartbeat(datagram)
-            except Forged as error:
-                log.warning("heartbeat refused", reason=str(error))
-            except FairleadError as error:
-                log.warning("heartbeat not processed", reason=str(error))
-            except Exception:
-                log.exception("heartbeat failed")
+        try:
+            async for datagram in heartbeats.receive():
+                await _survived(self.heartbeat(datagram))
+        finally:
+            for task in self._asking:
+                task.cancel()
+            await asyncio.gather(*self._asking, return_exceptions=True)
 
     async def heartbeat(self, datagram: bytes) -> None:
         """Take in one datagram; `Forged` when it is not what it claims."""
         sender = claimed_sender(datagram)
         report = unseal(datagram, self._secrets.heartbeat_key(sender))
+        age = self._clock.now().timestamp() - report.sent_at
+        if abs(age) > self._lag:
+            raise Forged(f"amphora {sender} sent it {age:.0f} s ago by its clock")
         pulse = await self._pulse(sender)
-        if pulse is not None:
+        if pulse is None:
+            return
+        if report.boot == pulse.boot:
             await self._take(pulse, report)
+        elif not pulse.asked:
+            pulse.asked = True
+            task = asyncio.create_task(_survived(self._meet(sender, pulse)))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _meet(self, amphora_id: str, pulse: Pulse) -> None:
+        """Ask an agent that seems to have begun a new life; silence is for `look` to judge."""
+        try:
+            for amphora in await self._store.amphorae(pulse.lb_id):
+                if amphora.id == amphora_id and amphora.lb_network_ip is not None:
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        found = await self._amphorae.status(amphora_id, amphora.lb_network_ip)
+                    await self._take(pulse, found.report)
+        except TimeoutError:
+            log.warning("heartbeat of an agent that does not answer", amphora_id=amphora_id)
+        finally:
+            pulse.asked = False
 
     async def watch(self) -> None:
         """Look for silent amphorae for ever."""
@@ -138,7 +165,7 @@ class Health:
         except FairleadError as error:
             await self._fell_silent(amphora, pulse, str(error))
             return
-        await self._take(pulse, found.report, answered=True)
+        await self._take(pulse, found.report)
 
     async def _fell_silent(self, amphora: Amphora, pulse: Pulse, reason: str) -> None:
         async with pulse.turn:
@@ -157,15 +184,11 @@ class Health:
         except NotFound:
             return
 
-    async def _take(self, pulse: Pulse, report: Report, *, answered: bool = False) -> None:
-        """Take in a verified report, unless a newer one came first.
-
-        What an agent `answered` is no replay, whatever its clock says since it started again.
-        """
+    async def _take(self, pulse: Pulse, report: Report) -> None:
+        """Take in a report of a life that is known, or answered, unless a newer one came first."""
         async with pulse.turn:
-            if _newer(report, pulse) or (answered and report.boot != pulse.boot):
+            if report.boot != pulse.boot or report.sequence > pulse.sequence:
                 pulse.boot, pulse.sequence = report.boot, report.sequence
-                pulse.sent_at = report.sent_at
                 await self._alive(pulse, report)
 
     async def _alive(self, pulse: Pulse, report: Report) -> None:
@@ -229,11 +252,16 @@ class Health:
         await self._store.record([event])
 
 
-def _newer(report: Report, pulse: Pulse) -> bool:
-    """Within one life of the agent the sequence decides, across lives the time of sending."""
-    if report.boot == pulse.boot:
-        return report.sequence > pulse.sequence
-    return report.sent_at > pulse.sent_at
+async def _survived(work: Coroutine[Any, Any, None]) -> None:
+    """Do it; what goes wrong with one heartbeat is no concern of the next."""
+    try:
+        await work
+    except Forged as error:
+        log.warning("heartbeat refused", reason=str(error))
+    except FairleadError as error:
+        log.warning("heartbeat not processed", reason=str(error))
+    except Exception:
+        log.exception("heartbeat failed")
 
 
 def _merge(pulse: Pulse, report: Report) -> None:

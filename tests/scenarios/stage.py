@@ -41,6 +41,7 @@ from tests.scenarios.virtual_time import VirtualClock, outside
 STEP_SECONDS, RETRIES, FIRST_PAUSE, SLOW_RETRY = 30.0, 3, 0.2, 60.0
 SILENCE, RESYNC, RUNNERS, REPAIRS = 16.0, 300.0, 3, 2
 SUBNET = str(uuid.UUID(int=1))
+LAG = 65.0
 READS = {
     "store.tree", "store.amphorae", "store.all_ids", "network.ports", "network.subnet",
     "compute.observe", "amphorae.status", "store.events",
@@ -124,7 +125,7 @@ class Stage:
         amphorae = self.watched(fake.FakeAmphorae(self.world), "amphorae")
         self.health = Health(
             self.watched(self.store, "health"), self.queue, amphorae, self.secrets, self.clock,
-            silence=SILENCE,
+            silence=SILENCE, lag=LAG,
         )  # fmt: skip
         self.housekeeping = Housekeeping(
             watched, network, compute, self.queue, self.clock, resync=RESYNC

@@ -11,7 +11,7 @@ from fairlead.drivers.fake.world import MASTER_KEY
 from fairlead.errors import Retryable
 from fairlead.plan.planner import amphora_id
 from fairlead.wire.heartbeat import Counters, Forged, Report, derive_key, seal
-from tests.scenarios.stage import SILENCE, Stage
+from tests.scenarios.stage import LAG, SILENCE, Stage
 
 MEMBERS = [("member", "m1"), ("member", "m2")]
 ALL = [("listener", "listener"), ("pool", "pool"), *MEMBERS]
@@ -166,8 +166,8 @@ async def test_an_older_life_of_the_agent_changes_nothing(stage: Stage) -> None:
         await report(stage, lb, boot="before", sequence=10_000, sent_at=earlier)
     )
     assert await stage.operating(lb) == "ONLINE"
-    later = stage.clock.now().timestamp() + 1
-    await stage.health.heartbeat(await report(stage, lb, boot="after", sequence=0, sent_at=later))
+    stage.machine(lb).life, stage.machine(lb).sequence = "after", 0
+    await beaten(stage, lb)
     assert await stage.operating(lb) == "DEGRADED"
 
 
@@ -187,14 +187,65 @@ async def test_a_restarted_agent_whose_clock_went_back_is_believed_when_asked(
     await stage.sleep(SILENCE + 2)
     assert await stage.operating(lb) == "DEGRADED"
     stage.world.member_states = {}
-    await beaten(stage, lb)
+    await stage.sleep(SILENCE + 2)
     assert await stage.operating(lb) == "ONLINE"
+
+
+async def test_heartbeats_from_before_a_restart_are_no_news(stage: Stage) -> None:
+    lb = await web(stage)
+    stage.world.member_states = {"m1": "DOWN", "m2": "DOWN"}
+    copies = [stage.beat(lb)]
+    await stage.sleep(10)
+    copies.append(stage.beat(lb))
+    stage.world.member_states = {}
+    await beaten(stage, lb)
+    await stage.kill()
+    await stage.start()
+    await stage.sleep(0.1)
+    for copy in copies:
+        stage.world.datagrams.put_nowait(copy)
+        await stage.sleep(0.1)
+        assert await stage.operating(lb) == "ONLINE"
+    stage.world.member_states = {"m1": "DOWN"}
+    await beaten(stage, lb)
+    assert await stage.operating(lb) == "DEGRADED"
+
+
+@pytest.mark.parametrize("seconds", [-(LAG + 1), LAG + 1])
+async def test_a_heartbeat_of_another_time_is_refused(stage: Stage, seconds: float) -> None:
+    lb = await web(stage)
+    await beaten(stage, lb)
+    stage.world.member_states = {"m1": "DOWN"}
+    at = stage.clock.now().timestamp() + seconds
+    with pytest.raises(Forged, match="s ago"):
+        await stage.health.heartbeat(await report(stage, lb, sent_at=at))
+    assert await stage.operating(lb) == "ONLINE"
+    held_up = await report(stage, lb, sent_at=at - seconds * 0.1)
+    await stage.health.heartbeat(held_up)
+    assert await stage.operating(lb) == "DEGRADED"
+
+
+async def test_copies_do_not_have_an_agent_asked_many_times_at_once(stage: Stage) -> None:
+    lb = await web(stage)
+    copy = await report(stage, lb, boot="another")
+    stage.calls.clear()
+    stage.machine(lb).hangs = True
+    for _ in range(20):
+        await stage.health.heartbeat(copy)
+    await stage.sleep(1)
+    assert stage.calls["amphorae.status"] == 1
+    stage.machine(lb).hangs = False
 
 
 async def test_an_unknown_sender_is_passed_over(stage: Stage) -> None:
     stranger = str(uuid.uuid4())
     said = Report(
-        amphora_id=stranger, boot="b", sequence=1, sent_at=0.0, revision="r", healthy=True
+        amphora_id=stranger,
+        boot="b",
+        sequence=1,
+        sent_at=stage.clock.now().timestamp(),
+        revision="r",
+        healthy=True,
     )
     await stage.health.heartbeat(seal(said, derive_key(MASTER_KEY, stranger)))
     assert writes(stage) == 0
