@@ -26,7 +26,7 @@ from fairlead.controller.observer import (
 from fairlead.domain.events import Event
 from fairlead.domain.observed import AmphoraSeen
 from fairlead.domain.tree import Tree
-from fairlead.errors import FairleadError, Permanent, Retryable
+from fairlead.errors import FairleadError, NotFound, Permanent, Retryable
 from fairlead.plan import steps
 from fairlead.plan.steps import Step
 from fairlead.ports import AmphoraSpec, Clock, Secrets, VipRequest
@@ -252,6 +252,14 @@ class Executor:
     async def _forget(self, step: steps.ForgetAmphora, scene: Scene) -> None:
         await self._drivers.store.drop_amphora(str(step.amphora_id))
 
+    async def _find_subnet(self, step: steps.FindSubnet, scene: Scene) -> None:
+        try:
+            await self._drivers.network.subnet(step.subnet_id)
+        except NotFound as error:
+            raise Permanent(
+                f"Subnet {step.subnet_id} of member {step.member_id} does not exist any more."
+            ) from error
+
     async def _settle(self, step: steps.Settle, scene: Scene) -> None:
         await self._drivers.store.settle(scene.tree.id, step.generation, scene.epoch)
 
@@ -277,5 +285,6 @@ _RUN: dict[type[Step], Run] = {
     steps.ReleasePort: Executor._release,
     steps.Destroy: Executor._destroy,
     steps.ForgetAmphora: Executor._forget,
+    steps.FindSubnet: Executor._find_subnet,
     steps.Settle: Executor._settle,
 }

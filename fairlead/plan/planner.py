@@ -63,6 +63,7 @@ def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
         or tuple(_configurations(kept))
         or tuple(_leftovers(world, kept, surplus, wanted))
         or tuple(_records(tree, world, kept, now))
+        or tuple(_missing_subnets(tree, world))
         or _settled(tree)
     )
 
@@ -206,6 +207,14 @@ def _records(
         if current != seen.record:
             record = msgspec.structs.replace(current, updated_at=now)
             yield steps.RecordAmphora(amphora_id=seen.id, record=record)
+
+
+def _missing_subnets(tree: Tree, world: World) -> Iterable[Step]:
+    """A member in a subnet that was deleted cannot be reached, whatever is configured."""
+    for pool in tree.pools:
+        for member in tree.members(pool.id):
+            if member.subnet_id is not None and member.subnet_id not in world.networks:
+                yield steps.FindSubnet(subnet_id=member.subnet_id, member_id=member.id)
 
 
 def _settled(tree: Tree) -> Wave:

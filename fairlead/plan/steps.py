@@ -80,6 +80,13 @@ class ForgetAmphora(Step, frozen=True, kw_only=True, tag=True):
     """Remove the amphora's record."""
 
 
+class FindSubnet(Step, frozen=True, kw_only=True, tag=True):
+    """Find the subnet a member names: fails while it does not exist."""
+
+    subnet_id: str
+    member_id: str
+
+
 class Settle(Step, frozen=True, kw_only=True, tag=True):
     """Record that a generation is in force."""
 

@@ -59,6 +59,9 @@ def apply(step: Step, tree: Tree, world: World) -> tuple[Tree, World]:
     match step:
         case steps.Settle():
             return replace(tree, applied=step.generation), world
+        case steps.FindSubnet():
+            found = {**world.networks, step.subnet_id: f"net-of-{step.subnet_id}"}
+            return tree, replace(world, networks=found)
         case steps.RestoreVip():
             subnet = tree.root.vip_subnet_id or "subnet"
             vip = port("vip", tree.root.vip_network_id or "net", (subnet,))

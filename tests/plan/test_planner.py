@@ -84,6 +84,22 @@ def test_a_member_on_another_subnet_brings_a_card_and_takes_it_along() -> None:
     assert transcript == ["Configure", "Detach", "ReleasePort", "Settle"]
 
 
+def test_all_but_a_member_whose_subnet_is_gone_is_done_and_nothing_is_settled() -> None:
+    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    world = replace(world, networks=MEMBER_SUBNETS)
+    tree = with_members(tree, "subnet-1", "gone")
+    transcript = []
+    for _ in range(4):
+        wave = next_wave(tree, observed(tree, world), NOW)
+        transcript.append(" ".join(type(step).__name__ for step in wave))
+        if transcript[-1] != "FindSubnet":
+            for step in wave:
+                tree, world = apply(step, tree, world)
+    assert transcript == ["EnsurePort", "Attach", "Configure", "FindSubnet"]
+    tree, world, transcript = run(edits.remove("member", "m1")(tree), world)
+    assert transcript == ["Configure", "Settle"]
+
+
 def test_deletion_takes_the_machine_first_then_what_it_used() -> None:
     tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
     tree, world, transcript = run(edits.remove("loadbalancer", LB)(tree), world)

@@ -107,6 +107,26 @@ async def test_an_agent_that_hangs_does_not_hold_up_the_look(stage: Stage) -> No
     assert (await stage.told(lb))[-3:] == ["Revive ok", "Configure ok", "Settle ok"]
 
 
+async def test_a_member_whose_subnet_was_deleted_is_an_error_until_it_goes(stage: Stage) -> None:
+    lb = await stage.create(*stage.web(1))
+    await stage.settled(lb)
+    made = await stage.network.create_network("n", project_id="p", shared=False)
+    subnet = await stage.network.create_subnet(
+        made.id, cidr="198.51.100.0/24", name="", gateway=None, project_id="p"
+    )
+    await stage.network.delete_subnet(subnet.id)
+    await stage.edit(lb, stage.member(2, subnet.id))
+    await stage.sleep(1)
+    assert await stage.provisioning(lb) == "ERROR"
+    given_up, found = (await stage.events(lb))[:2]
+    assert (found.step, found.outcome) == ("FindSubnet", "failed")
+    assert found.detail == f"Subnet {subnet.id} of member m2 does not exist any more."
+    assert found.detail in given_up.detail
+    await stage.remove(lb, "member", "m2")
+    await stage.settled(lb, within=1)
+    assert await stage.provisioning(lb) == "ACTIVE"
+
+
 async def test_steps_of_a_wave_go_on_when_one_fails(stage: Stage) -> None:
     stage.world.fail("management_port", Permanent("no management network"))
     lb = await stage.create()

@@ -1,8 +1,8 @@
 """The in-memory world: fakes of every outside port that share one state.
 
 For `--drivers fake` (people who develop API clients) and for tests. It accepts every subnet,
-network and port id, and can misbehave on purpose (see world.py). The fakes pass the same contract
-suites as the real drivers.
+network and port id that users did not delete, and can misbehave on purpose (see world.py). The
+fakes pass the same contract suites as the real drivers.
 """
 
 from fairlead.drivers.fake.machines import FakeAmphorae, FakeCompute, FakeHeartbeats

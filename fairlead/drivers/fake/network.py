@@ -1,5 +1,7 @@
 """Networks of the in-memory world: every id exists, and what it names follows from the id.
 
+Only what users deleted does not exist.
+
 What users make themselves (`NetworkAdmin`) is remembered beside it. Every change happens between
 two awaits, so that callers never meet half of one.
 """
@@ -13,12 +15,14 @@ from msgspec.structs import replace
 
 from fairlead.domain.observed import FixedIp, NetworkInfo, Port, Subnet, Vip
 from fairlead.drivers.fake.world import FakeWorld
-from fairlead.errors import Conflict, Refused
+from fairlead.errors import Conflict, NotFound, Refused
 from fairlead.ports import VipRequest
 
 _SPACE = uuid.UUID("3d2f3a7c-93f6-4e65-b9b2-3f0a3a6d2b11")
 _MTU = 1500
 MANAGEMENT_NETWORK = str(uuid.uuid5(_SPACE, "management"))
+# No member of anybody's is in a range that is reserved for ever; as large as the real driver's.
+_MANAGEMENT_RANGE = "240.0.0.0/16"
 
 
 class FakeNetwork:
@@ -29,13 +33,14 @@ class FakeNetwork:
         self._networks: dict[str, NetworkInfo] = {}
 
     async def subnet(self, subnet_id: str, project_id: str | None = None) -> Subnet:
-        """As the port; never `NotFound`."""
+        """As the port; `NotFound` only once it was deleted."""
         await self._world.look("subnet")
+        self._check_exists(subnet_id)
         return self._world.subnets.get(subnet_id) or _made_up(subnet_id)
 
     def is_management(self, address: str) -> bool:
         """Whether an address is in the management network's range."""
-        return ip_address(address) in ip_network(_made_up(MANAGEMENT_NETWORK).cidr)
+        return ip_address(address) in ip_network(_MANAGEMENT_RANGE)
 
     async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
         """As the port; what does not exist is made up."""
@@ -144,13 +149,15 @@ class FakeNetwork:
         self._networks.pop(network_id, None)
         for subnet in [s for s in self._world.subnets.values() if s.network_id == network_id]:
             del self._world.subnets[subnet.id]
+            self._world.deleted_subnets.add(subnet.id)
 
     async def delete_subnet(self, subnet_id: str) -> None:
         """As the port."""
         ports = self._world.ports.values()
         if any(ip.subnet_id == subnet_id for port in ports for ip in port.fixed_ips):
             raise Conflict(f"Subnet {subnet_id} has ports.")
-        self._world.subnets.pop(subnet_id, None)
+        if self._world.subnets.pop(subnet_id, None) is not None:
+            self._world.deleted_subnets.add(subnet_id)
 
     async def delete_port(self, port_id: str) -> None:
         """As the port."""
@@ -177,6 +184,8 @@ class FakeNetwork:
         if not (request.vip_network_id or request.vip_subnet_id):
             raise Refused("VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
         subnet_id = request.vip_subnet_id or self._first_subnet(str(request.vip_network_id))
+        if subnet_id in self._world.deleted_subnets:
+            raise Refused(f"Subnet {subnet_id} not found.")
         known = self._world.subnets.get(subnet_id) or _made_up(subnet_id)
         network_id = request.vip_network_id or known.network_id
         address = request.vip_address
@@ -192,6 +201,7 @@ class FakeNetwork:
 
     def _address(self, network_id: str, subnet_id: str, address: str | None) -> FixedIp:
         """A free address; the first one asked for decides where a made-up subnet lies."""
+        self._check_exists(subnet_id)
         subnet = self._world.subnets.get(subnet_id)
         if subnet is None:
             subnet = replace(_made_up(subnet_id, address), network_id=network_id)
@@ -205,6 +215,10 @@ class FakeNetwork:
         return FixedIp(
             subnet_id=subnet_id, address=chosen, cidr=subnet.cidr, gateway=subnet.gateway
         )
+
+    def _check_exists(self, subnet_id: str) -> None:
+        if subnet_id in self._world.deleted_subnets:
+            raise NotFound("Subnet", subnet_id)
 
     def _used(self, network_id: str) -> set[str | None]:
         return {ip.address for port in self._on(network_id) for ip in port.fixed_ips}
@@ -239,6 +253,8 @@ def _made_up(subnet_id: str, address: str | None = None) -> Subnet:
     digest = hashlib.sha256(subnet_id.encode()).digest()
     around = ip_address(address or f"10.{digest[0]}.{digest[1]}.0")
     base = ip_network(f"{around}/{24 if around.version == 4 else 64}", strict=False)
+    if subnet_id == MANAGEMENT_NETWORK:
+        base = ip_network(_MANAGEMENT_RANGE)
     return Subnet(
         id=subnet_id, network_id=str(uuid.uuid5(_SPACE, subnet_id)), name="", cidr=str(base),
         gateway=str(base[1]),

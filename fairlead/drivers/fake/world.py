@@ -118,6 +118,7 @@ class FakeWorld:
         self.ports: dict[str, Port] = {}
         self.users_ports: set[str] = set()
         self.subnets: dict[str, Subnet] = {}
+        self.deleted_subnets: set[str] = set()
         self.machines: dict[str, FakeMachine] = {}
         self.member_states: dict[str, str] = {}
         self.refused_words: set[str] = set()
