@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from fairlead.cli.demo import leftovers
+from fairlead.wiring import instance_id
+
 COMMAND = (sys.executable, "-m", "fairlead.cli", "demo")
 PLACES = Path("/var/tmp")
 pytestmark = [
@@ -42,6 +45,41 @@ def test_every_step_works_and_nothing_is_left() -> None:
     assert "✘" not in said
     assert "\x1b" not in said, "plain lines where nobody sees colours"
     assert time.monotonic() - began < 60
+    assert directories() <= before
+
+
+def test_what_a_killed_demo_left_is_removed_by_the_next() -> None:
+    before = directories()
+    with started() as killed:
+        assert killed.stdout is not None
+        for line in killed.stdout:
+            if "Load balancer on" in line:
+                (left,) = directories() - before
+                killed.kill()
+                break
+    instance = instance_id(PLACES / left)
+    assert leftovers.namespaces(instance)
+    with started() as following:
+        assert following.stdout is not None
+        said = following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        following.stdout.read()
+    assert "Removed what a demo that was killed had left" in said
+    assert left in said
+    assert leftovers.found(instance, PLACES / left) == []
+    assert directories() <= before
+
+
+@pytest.mark.parametrize("seconds", [0.5, 1.0, 1.5, 2.0, 2.5])
+def test_a_demo_interrupted_at_its_start_leaves_nothing_and_says_so(seconds: float) -> None:
+    before = directories()
+    process = started()
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode in (1, 130, -signal.SIGINT), said
+    assert "Left behind" not in said
+    assert "While removing" not in said
     assert directories() <= before
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 
+from fairlead.cli.demo import earlier
 from fairlead.cli.demo.client import Trouble
 from fairlead.cli.demo.screen import Screen
 from fairlead.cli.demo.stage import Stage
@@ -36,6 +37,7 @@ def demo() -> int:
 
 async def _demo() -> int:
     screen, started = Screen(), time.monotonic()
+    await earlier.remove(screen.say)
     stage = Stage(screen)
     _end_on_sigterm()
     worked = False
@@ -49,12 +51,12 @@ async def _demo() -> int:
     except asyncio.CancelledError:
         screen.failed("Interrupted: removing everything")
     finally:
-        left = await _clean_up(stage)
-    for one in left:
-        screen.failed(f"Left behind: {one}")
-    if not left:
+        problems = await _clean_up(stage)
+    for one in problems:
+        screen.failed(one)
+    if not problems:
         screen.done("Nothing is left: no namespace, link, process, cgroup, packet filter or file")
-    if left or not worked:
+    if problems or not worked:
         return 1
     screen.say(f"Every step worked, in {time.monotonic() - started:.0f} s. Next: make serve")
     return 0

@@ -11,12 +11,12 @@ from pathlib import Path
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def found(instance: str, state_dir: Path, links: frozenset[str] = frozenset()) -> list[str]:
-    """Everything of the installation `instance` that is here; `links` are cards to look for."""
+def found(instance: str, state_dir: Path, known: frozenset[str] = frozenset()) -> list[str]:
+    """Everything of the installation `instance` that is here; `known` are cards to look for."""
     return [
-        *(f"namespace {name}" for name in _namespaces(instance)),
-        *(f"link {name}" for name in _links(instance, links)),
-        *(f"process {pid}" for pid in _processes(instance, state_dir)),
+        *(f"namespace {name}" for name in namespaces(instance)),
+        *(f"link {name}" for name in links(instance, known)),
+        *(f"process {pid}" for pid in processes(instance, state_dir)),
         *(f"packet filter {name}" for name in _tables(instance)),
         *(f"cgroup {path}" for path in _groups(instance)),
         *([f"directory {state_dir}"] if state_dir.exists() else []),
@@ -30,18 +30,21 @@ def cards(instance: str) -> frozenset[str]:
     )
 
 
-def _namespaces(instance: str) -> list[str]:
+def namespaces(instance: str) -> list[str]:
+    """Network namespaces: of amphorae and of the demo's web servers."""
     names = os.listdir("/run/netns") if os.path.isdir("/run/netns") else []
     return [n for n in names if n.startswith((f"fl-{instance}-", f"fldemo-{instance}-"))]
 
 
-def _links(instance: str, known: frozenset[str]) -> list[str]:
+def links(instance: str, known: frozenset[str] = frozenset()) -> list[str]:
+    """Bridges, cards of the demo's servers, and those of the `known` that are still there."""
     names = {link["ifname"] for link in _ip_link()}
     ours = (f"fl{instance}", f"fd{instance}")
     return sorted(name for name in names if name.startswith(ours) or name in known)
 
 
-def _processes(instance: str, state_dir: Path) -> list[str]:
+def processes(instance: str, state_dir: Path) -> list[str]:
+    """Ids of processes whose command line names the installation."""
     marks = (f"{instance}/".encode(), str(state_dir).encode(), f"fldemo-{instance}".encode())
     return [
         path.parent.name

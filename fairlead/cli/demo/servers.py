@@ -30,14 +30,14 @@ class WebServer:
         self.address = port["fixed_ips"][0]["ip_address"]
         bridge = port["binding:vif_details"]["bridge_name"]
         inside = ("ip", "-n", self.namespace)
-        await _run("ip", "netns", "add", self.namespace)
-        await _run(
+        await run("ip", "netns", "add", self.namespace)
+        await run(
             "ip", "link", "add", self._card, "type", "veth", "peer", "name", "eth0",
             "address", port["mac_address"], "netns", self.namespace,
         )  # fmt: skip
-        await _run("ip", "link", "set", self._card, "master", bridge, "up")
-        await _run(*inside, "addr", "add", f"{self.address}/{prefix}", "dev", "eth0")
-        await _run(*inside, "link", "set", "eth0", "up")
+        await run("ip", "link", "set", self._card, "master", bridge, "up")
+        await run(*inside, "addr", "add", f"{self.address}/{prefix}", "dev", "eth0")
+        await run(*inside, "link", "set", "eth0", "up")
 
     async def start(self) -> None:
         """Start the server's process, and return when it listens."""
@@ -65,16 +65,22 @@ class WebServer:
         """Leave nothing: the card goes with its namespace."""
         await self.kill()
         if self._stands():
-            await _run("ip", "netns", "del", self.namespace)
+            await run("ip", "netns", "del", self.namespace)
 
     def _stands(self) -> bool:
         return Path("/run/netns", self.namespace).exists()
 
 
-async def _run(*command: str) -> None:
+async def run(*command: str) -> None:
+    """Run a program; `Trouble` with its words when it fails. It is never left half-way."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    _, said = await process.communicate()
+        *command, stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        await process.wait()
+        raise
     if process.returncode:
         raise Trouble(f"{' '.join(command)}: {said.decode().strip()}")

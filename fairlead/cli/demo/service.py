@@ -6,13 +6,16 @@ the cleaning.
 """
 
 import asyncio
+import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from fairlead.cli.demo import earlier
 from fairlead.cli.demo.client import Trouble
 from fairlead.settings import Settings
 from fairlead.wiring import instance_id, uninstall
@@ -25,10 +28,12 @@ class LiveService:
     """`fairlead serve` on a free loopback port."""
 
     def __init__(self) -> None:
-        self.state_dir = Path(tempfile.mkdtemp(prefix="fairlead-demo-", dir="/var/tmp"))
+        self.state_dir = Path(tempfile.mkdtemp(prefix=earlier.PREFIX, dir=earlier.PLACE))
+        self._held = earlier.hold(self.state_dir)
         self.instance = instance_id(self.state_dir)
         self.listen = f"127.0.0.1:{_free_port()}"
         self._process: asyncio.subprocess.Process | None = None
+        self._ready = False
 
     @property
     def clouds(self) -> Path:
@@ -55,6 +60,7 @@ class LiveService:
             if time.monotonic() - started > _START_SECONDS:
                 raise Trouble(f"fairlead serve was not ready within {_START_SECONDS:g} s")
             await asyncio.sleep(0.01)
+        self._ready = True
         return time.monotonic() - started
 
     async def stop(self) -> float:
@@ -69,7 +75,8 @@ class LiveService:
             process.kill()
             await process.wait()
             raise Trouble(f"fairlead serve did not end within {_STOP_SECONDS:g} s") from None
-        if status:
+        # Before it is ready it ends by the signal itself, and leaves what `remove` removes.
+        if status and (self._ready or status != -signal.SIGTERM):
             raise Trouble(f"fairlead serve ended with status {status}: {self.last_words()}")
         return time.monotonic() - started
 
@@ -77,6 +84,7 @@ class LiveService:
         """Take everything of it off this host."""
         await uninstall(Settings(state_dir=str(self.state_dir)))
         shutil.rmtree(self.state_dir)
+        os.close(self._held)
 
     def last_words(self) -> str:
         """The end of its log."""

@@ -103,6 +103,12 @@ class Stage:
             await asyncio.sleep(0.005)
         raise Trouble(f"{what}: not within {seconds:g} s")
 
+    async def done(self, text: str) -> None:
+        """Show a step that worked, beside members as they are now."""
+        if self._watcher is not None:
+            await self._look()
+        self.screen.done(text)
+
     async def take_down(self) -> None:
         """Remove through the API what was made through the API, apart from the load balancer."""
         for port_id in self._port_ids:
@@ -123,8 +129,9 @@ class Stage:
             try:
                 await remove()
             except (FairleadError, OSError) as error:
-                problems.append(str(error))
-        return problems + leftovers.found(instance, state_dir, self._cards)
+                problems.append(f"While removing: {error}")
+        left = leftovers.found(instance, state_dir, self._cards)
+        return problems + [f"Left behind: {one}" for one in left]
 
     async def explain(self) -> None:
         """Print what helps to understand a failure: events, and last words of all processes."""
@@ -149,10 +156,14 @@ class Stage:
 
     async def _watch(self) -> None:
         while True:
-            members = await self.client.get(self.member_path())
-            self.screen.members = sorted(
-                (m["name"], m["operating_status"], str(m["weight"])) for m in members
-            )
-            balancer = await self.client.get(self.balancer_path)
-            self.screen.balancer = balancer["operating_status"]
+            await self._look()
             await asyncio.sleep(_WATCH_EVERY)
+
+    async def _look(self) -> None:
+        """Bring the screen's view of the API up to date."""
+        members = await self.client.get(self.member_path())
+        self.screen.members = sorted(
+            (m["name"], m["operating_status"], str(m["weight"])) for m in members
+        )
+        balancer = await self.client.get(self.balancer_path)
+        self.screen.balancer = balancer["operating_status"]

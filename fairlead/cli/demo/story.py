@@ -31,7 +31,7 @@ async def tell(stage: Stage) -> None:
 async def serve(stage: Stage) -> None:
     """The service, as `make serve` starts it."""
     took = await stage.open()
-    stage.screen.done(f"Service ready at http://{stage.service.listen} in {took:.2f} s")
+    await stage.done(f"Service ready at http://{stage.service.listen} in {took:.2f} s")
 
 
 async def plug_in(stage: Stage) -> None:
@@ -40,7 +40,7 @@ async def plug_in(stage: Stage) -> None:
     for name in (FIRST, SECOND):
         await stage.add_server(name)
     places = ", ".join(f"{name} {one.address}" for name, one in stage.servers.items())
-    stage.screen.done(f"Network and web servers, each in a namespace of its own: {places}")
+    await stage.done(f"Network and web servers, each in a namespace of its own: {places}")
 
 
 async def create(stage: Stage) -> None:
@@ -60,7 +60,7 @@ async def create(stage: Stage) -> None:
     active = time.monotonic() - started
     for name in stage.member_ids:
         await stage.client.until(stage.member_path(name), _SECONDS, operating_status="ONLINE")
-    stage.screen.done(
+    await stage.done(
         f"Load balancer on {made['vip_address']}: first answer {answered:.2f} s after the "
         f"request, ACTIVE after {active:.2f} s"
     )
@@ -75,7 +75,7 @@ async def balance(stage: Stage) -> None:
     share = traffic.answers[FIRST] / max(traffic.answers.total(), 1)
     if not 0.4 < share < 0.6:
         raise Trouble(f"Two equal members should share the requests: {dict(traffic.answers)}")
-    stage.screen.done(
+    await stage.done(
         f"Traffic: {traffic.answers.total()} requests, {share:.0%} to {FIRST}, "
         f"{1 - share:.0%} to {SECOND}, none failed"
     )
@@ -92,7 +92,7 @@ async def lose_a_server(stage: Stage) -> None:
     _no_failures(traffic, before, f"Traffic after {SECOND} was found dead")
     if set(traffic.rates()) != {FIRST}:
         raise Trouble(f"Only {FIRST} should answer: {dict(traffic.rates())}")
-    stage.screen.done(
+    await stage.done(
         f"{SECOND} killed: ERROR after {took:.2f} s, {lost} requests failed until then, "
         f"{FIRST} serves all"
     )
@@ -106,7 +106,7 @@ async def get_it_back(stage: Stage) -> None:
     await stage.client.until(stage.member_path(SECOND), _SECONDS, operating_status="ONLINE")
     online = time.monotonic() - started
     _no_failures(stage.traffic, before, f"The return of {SECOND}")
-    stage.screen.done(
+    await stage.done(
         f"{SECOND} back: first request after {answered:.2f} s, ONLINE after {online:.2f} s"
     )
 
@@ -122,7 +122,7 @@ async def add_a_member(stage: Stage) -> None:
     await stage.client.until(stage.member_path(THIRD), _SECONDS, operating_status="ONLINE")
     await asyncio.sleep(_WATCH)
     _no_failures(stage.traffic, before, f"Adding {THIRD}")
-    stage.screen.done(
+    await stage.done(
         f"{THIRD} added under load: first request after {answered * 1000:.0f} ms; "
         f"0 of {stage.traffic.sent - sent} requests failed meanwhile"
     )
@@ -147,7 +147,7 @@ async def weigh(stage: Stage) -> None:
     if abs(share - expected) > 0.1:
         raise Trouble(f"{FIRST} should get {expected:.0%} of the requests and gets {share:.0%}.")
     _no_failures(traffic, before, "Changing the weight")
-    stage.screen.done(
+    await stage.done(
         f"Weight of {FIRST} to 0: last request {quiet * 1000:.0f} ms after; to {_HEAVY}: first "
         f"request after {answered * 1000:.0f} ms, then {share:.0%} of all; 0 requests failed"
     )
@@ -164,7 +164,7 @@ async def count(stage: Stage) -> None:
         await asyncio.sleep(0.2)
     else:
         raise Trouble(f"{answers} requests were answered, and the statistics say {stats}.")
-    stage.screen.done(
+    await stage.done(
         f"Statistics: {stats['total_connections']} connections, {stats['bytes_in']} bytes in, "
         f"{stats['bytes_out']} bytes out; the clients counted {answers} answers"
     )
@@ -177,7 +177,7 @@ async def delete(stage: Stage) -> None:
     for server in stage.servers.values():
         await server.remove()
     await stage.take_down()
-    stage.screen.done(f"Load balancer deleted in {took:.2f} s; network and servers too")
+    await stage.done(f"Load balancer deleted in {took:.2f} s; network and servers too")
 
 
 def _listener(stage: Stage) -> dict[str, Any]:
