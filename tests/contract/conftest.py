@@ -68,9 +68,17 @@ def ip(*arguments: str) -> str:
 
 def _is_init(pid: int) -> bool:
     """Whether it is process 1 of a PID namespace of its own."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    ids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+    ids = _pids(pid)
     return len(ids) > 1 and ids[-1] == "1"
+
+
+def _pids(pid: int) -> list[str]:
+    """Its ids from the host's PID namespace inwards; none for a process that is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
 
 
 def until(condition: Any, seconds: float = 5.0) -> bool:
@@ -147,7 +155,10 @@ class HostRig:
         return f"fl-{self.instance}-{amphora_id}"
 
     def processes(self, amphora_id: str) -> list[int]:
-        """Host process ids whose arguments name the amphora; zombies have none."""
+        """Host process ids whose arguments name the amphora; zombies have none.
+
+        Not the supervisor's child, which has the same arguments until it becomes the agent.
+        """
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -155,14 +166,19 @@ class HostRig:
                     arguments = (entry / "cmdline").read_bytes()
                 except (FileNotFoundError, ProcessLookupError):
                     continue
-                if f"{self.instance}/{amphora_id}".encode() in arguments.split(b"\0"):
+                named = f"{self.instance}/{amphora_id}".encode() in arguments.split(b"\0")
+                if named and (len(_pids(int(entry.name))) == 1 or _is_init(int(entry.name))):
                     found.append(int(entry.name))
         return sorted(found)
 
+    def init(self, amphora_id: str) -> int:
+        """The first process inside, whose child is the agent."""
+        (found,) = filter(_is_init, self.processes(amphora_id))
+        return found
+
     def stop(self, amphora_id: str) -> None:
         """Let its machine die at once, as by a power cut: kill the init of its PID namespace."""
-        (init,) = filter(_is_init, self.processes(amphora_id))
-        os.kill(init, 9)
+        os.kill(self.init(amphora_id), 9)
         assert until(lambda: not self.processes(amphora_id))
 
     def cgroups(self, amphora_id: str) -> list[Path]:

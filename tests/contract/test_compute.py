@@ -70,6 +70,28 @@ async def test_a_stopped_machine_is_observed_and_starts_again(rig: Any) -> None:
     assert await rig.compute.observe(amphora_id) == instance(amphora_id)
 
 
+async def test_restarting_the_agent_leaves_the_machine_as_it_is(rig: Any) -> None:
+    spec = rig.spec()
+    amphora_id = spec.boot.amphora_id
+    await rig.compute.create(spec)
+    port = rig.port(rig.segments[0])
+    await rig.compute.attach(amphora_id, port)
+    for _ in range(2):
+        await rig.compute.restart_agent(amphora_id)
+        assert await rig.compute.observe(amphora_id) == instance(amphora_id, port.mac)
+
+
+async def test_no_agent_is_restarted_where_no_machine_runs(rig: Any) -> None:
+    await rig.compute.restart_agent(NOBODY)
+    assert await rig.compute.observe(NOBODY) is None
+    spec = rig.spec()
+    await rig.compute.create(spec)
+    rig.stop(spec.boot.amphora_id)
+    await rig.compute.restart_agent(spec.boot.amphora_id)
+    seen = await rig.compute.observe(spec.boot.amphora_id)
+    assert seen == instance(spec.boot.amphora_id, running=False)
+
+
 async def test_machines_outlive_the_controller(rig: Any) -> None:
     spec = rig.spec()
     amphora_id = spec.boot.amphora_id

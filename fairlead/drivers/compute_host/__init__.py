@@ -3,9 +3,9 @@
 Each amphora has a network namespace, PID, mount, IPC and UTS namespaces (bwrap), cgroup limits
 where the host allows, and the directory `<state_dir>/amphorae/<id>`:
     own/          what the amphora sees as /var/lib/amphora: boot.json (0600) and run/
-    console.log   what its agent prints
+    console.log   what its agent prints; emptied when it has grown long
     pid           the host's process id of the sandbox once it stood; believed only while that
-                  process bears the amphora's marker
+                  process bears the amphora's marker, else the sandbox is looked for
 
 Invariants: names follow from installation and amphora id, every step finds or creates, the
 directory is made first and removed last. So a crash at any point is repaired by calling again,
@@ -20,7 +20,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -76,6 +75,10 @@ class ComputeHost:
         """See the port."""
         return await self._off_loop(amphora_id, lambda: self._observe(amphora_id))
 
+    async def restart_agent(self, amphora_id: str) -> None:
+        """See the port; returns when the agent is dead, and its supervisor starts it again."""
+        await self._off_loop(amphora_id, lambda: self._end_agent(amphora_id))
+
     async def attach(self, amphora_id: str, port: Port) -> None:
         """See the port; `Retryable` when the amphora has no network namespace (yet)."""
         name = cards.card_name(self._instance, port.mac)
@@ -113,6 +116,7 @@ class ComputeHost:
         amphora_id = spec.boot.amphora_id
         home = self._home(amphora_id)
         _write_boot(home, spec.boot)
+        sandbox.trim_console(self._console(amphora_id))
         pid = self._living(amphora_id)
         if pid is None:
             self._end_processes(amphora_id)
@@ -130,10 +134,11 @@ class ComputeHost:
                 namespace=cards.NAMES / name,
                 cgroups=self._cgroups.ensure(amphora_id),
                 pid_file=home / "pid",
-                log=home / "console.log",
+                log=self._console(amphora_id),
             )
 
     def _observe(self, amphora_id: str) -> Instance | None:
+        sandbox.trim_console(self._console(amphora_id))
         path = self._namespace(amphora_id)
         if path is None:
             if amphora_id not in self._all_ids():
@@ -143,6 +148,11 @@ class ComputeHost:
             macs = cards.plugged(namespace)
         running = self._living(amphora_id) is not None
         return Instance(amphora_id=amphora_id, running=running, macs=macs)
+
+    def _end_agent(self, amphora_id: str) -> None:
+        first = sandbox.first_process(self._marker(amphora_id), self._console(amphora_id))
+        if first is not None:
+            sandbox.end_agent(first, self._agent_command)
 
     def _delete(self, amphora_id: str) -> None:
         path = self._namespace(amphora_id)
@@ -171,7 +181,8 @@ class ComputeHost:
         return made | self._cgroups.ids() | frozenset(cards.named(self._namespace_name("")))
 
     def _living(self, amphora_id: str) -> int | None:
-        return sandbox.living(self._home(amphora_id) / "pid", self._marker(amphora_id))
+        record = self._home(amphora_id) / "pid"
+        return sandbox.living(record, self._marker(amphora_id), self._console(amphora_id))
 
     def _namespace(self, amphora_id: str) -> Path | None:
         """The namespace the sandbox runs in, else the one that bears the amphora's name."""
@@ -183,6 +194,9 @@ class ComputeHost:
 
     def _home(self, amphora_id: str) -> Path:
         return self._state_dir / "amphorae" / amphora_id
+
+    def _console(self, amphora_id: str) -> Path:
+        return self._home(amphora_id) / "console.log"
 
     def _namespace_name(self, amphora_id: str) -> str:
         return f"fl-{self._instance}-{amphora_id}"
@@ -231,7 +245,8 @@ def _write_boot(home: Path, boot: Boot) -> None:
     (home / "own" / "run").mkdir(parents=True, exist_ok=True)
     home.chmod(0o700)
     (home / "own").chmod(0o755)  # haproxy drops root and still reaches its sockets
-    descriptor, path = tempfile.mkstemp(dir=home, prefix="boot-")
-    with os.fdopen(descriptor, "wb") as file:
+    fresh = home / "boot.json.new"
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(msgspec.json.encode(boot))
-    os.replace(path, home / "own" / "boot.json")
+    fresh.replace(home / "own" / "boot.json")

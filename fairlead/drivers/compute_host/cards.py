@@ -35,7 +35,6 @@ NAMES = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
 _IFF_UP = 1
 _NO_DAD = 0x02
-_LAST_RESORT = 4096
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 # Nothing is routed between a load balancer's networks; each card answers for its own addresses
@@ -125,7 +124,11 @@ def inside(namespace: int, work: Callable[[], T]) -> T:
 
 
 def plug_management(namespace: int, host_name: str, port: Port) -> None:
-    """The management card, with its addresses, cut off from those of other amphorae."""
+    """The management card, with its addresses, cut off from those of other amphorae.
+
+    It gets no route: whom the agent speaks with is on the segment, and traffic of users that has
+    no route of its own shall not leave here.
+    """
     _plug(namespace, host_name, MANAGEMENT, port, isolated=True)
     inside(namespace, lambda: _address(port))
 
@@ -221,9 +224,6 @@ def _address(port: Port) -> None:
         for fixed in port.fixed_ips:
             address, length = fixed.prefixed.split("/")
             here.addr("replace", index=index, address=address, prefixlen=int(length), flags=_NO_DAD)
-            if fixed.gateway:
-                default = "::/0" if ":" in fixed.gateway else "0.0.0.0/0"
-                here.route("replace", dst=default, gateway=fixed.gateway, priority=_LAST_RESORT)
 
 
 def _here(name: str) -> bool:

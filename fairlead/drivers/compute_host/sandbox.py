@@ -136,13 +136,38 @@ def _first_words(stream: int) -> list[str]:
     return said.decode().split()
 
 
-def living(pid_file: Path, marker: str) -> int | None:
-    """The process id of the sandbox, or None when it does not run."""
+def living(pid_file: Path, marker: str, log: Path) -> int | None:
+    """The process id of the sandbox, or None when it does not run.
+
+    Without the outer bwrap, which only waits, a sandbox goes on: then it is its first process's.
+    """
     try:
         pid = int(pid_file.read_text())
     except (FileNotFoundError, ValueError):
-        return None
-    return pid if _marked(pid, marker) else None
+        pid = 0
+    return pid if _marked(pid, marker) else first_process(marker, log)
+
+
+def first_process(marker: str, log: Path) -> int | None:
+    """Process 1 of the PID namespace of a sandbox that stands: its output is the console."""
+    for pid in marked(marker):
+        if _is_first(pid) and _speaks_to(pid, log):
+            return pid
+    return None
+
+
+def end_agent(first: int, command: Sequence[str]) -> None:
+    """Kill the agent, the child of `first` with that command line; return when it is dead.
+
+    `Retryable` after `END_SECONDS`.
+    """
+    arguments = b"".join(word.encode() + b"\0" for word in command)
+    agents = {pid for pid in _all_pids() if _parent(pid) == first and _cmdline(pid) == arguments}
+
+    def doomed(pid: int) -> bool:
+        return pid in agents and _parent(pid) == first and _cmdline(pid) == arguments
+
+    _kill_all(doomed)
 
 
 def marked(marker: str) -> list[int]:
@@ -161,6 +186,11 @@ def end(marker: str, inodes: frozenset[int]) -> None:
         found = _network(pid)
         return _marked(pid, marker) or (found != own and found in inodes)
 
+    _kill_all(doomed)
+
+
+def _kill_all(doomed: Callable[[int], bool]) -> None:
+    """Kill until none is left; `Retryable` after `END_SECONDS`."""
     until = time.monotonic() + END_SECONDS
     while _kill(doomed):
         if time.monotonic() > until:
@@ -194,11 +224,42 @@ def _all_pids() -> list[int]:
 
 
 def _marked(pid: int, marker: str) -> bool:
+    return marker.encode() in _cmdline(pid).split(b"\0")
+
+
+def _cmdline(pid: int) -> bytes:
+    """Its arguments, each with a zero byte behind it; nothing for one that is dead."""
     try:
-        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _status(pid: int, field: str) -> list[str]:
+    """The values of a line in its status (proc(5)); none for a process that is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return next((line.split()[1:] for line in lines if line.startswith(f"{field}:")), [])
+
+
+def _parent(pid: int) -> int | None:
+    found = _status(pid, "PPid")
+    return int(found[0]) if found else None
+
+
+def _is_first(pid: int) -> bool:
+    """Whether it is process 1 of a PID namespace just below ours."""
+    numbers = _status(pid, "NSpid")
+    return len(numbers) == 2 and numbers[1] == "1"
+
+
+def _speaks_to(pid: int, log: Path) -> bool:
+    try:
+        return os.path.samefile(f"/proc/{pid}/fd/1", log)
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return marker.encode() in arguments
 
 
 def _network(pid: int) -> int | None:
@@ -208,10 +269,14 @@ def _network(pid: int) -> int | None:
         return None  # gone, a zombie, or a process that root itself may not look into
 
 
+def trim_console(log: Path) -> None:
+    """Empty a console that has grown long; who writes to it goes on at its new end."""
+    if log.exists() and log.stat().st_size > _LONGEST_LOG:
+        os.truncate(log, 0)
+
+
 def _console(log: Path) -> BinaryIO:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    if log.exists() and log.stat().st_size > _LONGEST_LOG:
-        flags |= os.O_TRUNC
     return os.fdopen(os.open(log, flags, 0o600), "ab")
 
 
