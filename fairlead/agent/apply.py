@@ -47,10 +47,13 @@ class Applier:
         return self._good is not None and self._good.haproxy_cfg != ""
 
     def revision(self) -> str | None:
-        """What is in force; None while that is unknown, haproxy is down or a card is gone."""
+        """What is in force.
+
+        None while that is unknown, haproxy is down or does not answer, or a card is gone.
+        """
         if self._good is None or not self._certain or not self._plugged():
             return None
-        if self.must_run() and self._haproxy.pid() is None:
+        if self.must_run() and (self._haproxy.pid() is None or self._observer.silent):
             return None
         return self._good.revision
 
@@ -83,14 +86,17 @@ class Applier:
         )
 
     async def watch(self) -> None:
-        """Start haproxy again whenever it should run and does not; pauses grow with failures."""
+        """Start haproxy again whenever it should run and does not, or hangs.
+
+        Pauses grow with failures.
+        """
         pause = _WATCH_SECONDS
         while True:
             try:
                 async with self._lock:
                     await self._revive()
                 pause = _WATCH_SECONDS
-            except Retryable as error:
+            except (Retryable, OSError) as error:
                 log.event("haproxy not revived", reason=str(error))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             await asyncio.sleep(pause)
@@ -101,12 +107,23 @@ class Applier:
             self._observer.save()
 
     async def _revive(self) -> None:
-        if self._good is None or not self.must_run() or self._haproxy.pid() is not None:
+        if self._good is None or not self.must_run():
+            return
+        if self._observer.hung:
+            log.event("haproxy hangs", pid=self._haproxy.pid())
+            await self._haproxy.kill()
+            self._observer.absent()
+        if self._haproxy.pid() is not None:
             return
         await self._restore_cards(self._good.interfaces)
-        self._haproxy.install(self._good.haproxy_cfg)
-        await self._haproxy.start()
+        await self._start(self._good.haproxy_cfg)
         self._settle(None)
+
+    async def _start(self, text: str) -> None:
+        """Start haproxy, and know at once that it answers."""
+        self._haproxy.install(text)
+        await self._haproxy.start()
+        await self._observer.look(patient=True)
 
     async def _bring_about(self, config: AmphoraConfig) -> str:
         if config.revision == self.revision():
@@ -144,8 +161,7 @@ class Applier:
             await haproxy.stop()
             return "runtime"
         if haproxy.pid() is None:
-            haproxy.install(text)
-            await haproxy.start()
+            await self._start(text)
             return "start"
         servers = known.servers if known else ()
         same_skeleton = known is not None and known.skeleton == config.skeleton

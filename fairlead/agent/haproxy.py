@@ -30,6 +30,7 @@ _MESSAGE = 2000
 _LOG = 1 << 20
 _UP_SECONDS = 15.0
 _DRAIN_SECONDS = 3.0
+_KILL_SECONDS = 5.0
 _DELETE_TRIES = 5
 
 
@@ -130,6 +131,20 @@ class Haproxy:
             await self._gone(seconds)
         self._home.haproxy_cfg.unlink(missing_ok=True)
         log.event("haproxy stopped")
+
+    async def kill(self) -> None:
+        """End a haproxy that hangs, with all of its workers; `Retryable` when it does not end."""
+        pid = self.pid()
+        if pid is None:
+            return
+        for _ in range(int(_KILL_SECONDS / 0.02)):
+            try:
+                os.killpg(pid, signal.SIGKILL)  # It leads a group, for it has its own session.
+            except ProcessLookupError:
+                return
+            self.pid()  # A child of ours is in its group until it is collected.
+            await asyncio.sleep(0.02)
+        raise Retryable("haproxy hangs and does not end")
 
     def trim_log(self) -> None:
         """Empty haproxy's message file once it has grown past a megabyte."""

@@ -4,6 +4,7 @@ structlog itself costs 6 MB of memory, which an amphora does not have to spare. 
 module of the agent. Never pass a secret or a configuration's text.
 """
 
+import contextlib
 import sys
 import time
 
@@ -18,8 +19,9 @@ def bind(amphora_id: str) -> None:
 
 
 def event(name: str, **facts: str | int | float | bool | None) -> None:
-    """Write one event."""
+    """Write one event; nobody is to end because the disk is full."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     line = msgspec.json.encode({"timestamp": moment, "event": name, **_identity, **facts})
-    sys.stderr.write(line.decode() + "\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(line.decode() + "\n")
+        sys.stderr.flush()

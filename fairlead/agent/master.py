@@ -47,7 +47,7 @@ class Master:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
 
-    async def ask(self, command: str, seconds: float = 5.0) -> str:
+    async def ask(self, command: str, seconds: float = 3.0) -> str:
         """One command's answer, trimmed; `Retryable` when there is none."""
         try:
             async with asyncio.timeout(seconds):

@@ -1,8 +1,9 @@
 """What haproxy shows about itself, kept current for heartbeats and status answers.
 
 Invariants: totals never shrink; one failed look changes nothing, a row of them makes haproxy
-unhealthy. Old workers are asked too, so that connections which outlive a reload are counted.
-Called by heart (every second), apply (before a reload) and the server (on request).
+unhealthy and `hung`, upon which apply starts it anew. Old workers are asked too, so that
+connections which outlive a reload are counted.
+Called by heart (every second), apply (before a reload, after a start) and the server (on request).
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from fairlead.agent import reports
+from fairlead.agent import log, reports
 from fairlead.agent.haproxy import Haproxy
 from fairlead.agent.home import Home
 from fairlead.agent.master import StatRow
@@ -42,6 +43,22 @@ class Observer:
         self._failures = 0
         self.seen = Seen()
 
+    @property
+    def hung(self) -> bool:
+        """Whether haproxy lives and has not answered for several looks."""
+        return self._failures >= _PATIENCE
+
+    @property
+    def silent(self) -> bool:
+        """Whether haproxy was asked and nothing is known to be answering."""
+        return self._looks > 0 and not self.seen.answers
+
+    def absent(self) -> None:
+        """Take in that no haproxy runs: what its workers had counted is kept."""
+        self._totals.update({})
+        self._failures = 0
+        self.seen = Seen()
+
     async def look(self, *, patient: bool) -> Seen:
         """Look now; the result also stays in `seen`.
 
@@ -49,8 +66,7 @@ class Observer:
         """
         async with self._lock:
             if self._haproxy.pid() is None:
-                self._totals.update({})
-                self.seen = Seen()
+                self.absent()
                 return self.seen
             try:
                 self.seen = await self._ask()
@@ -66,8 +82,11 @@ class Observer:
             return self.seen
 
     def save(self) -> None:
-        """Keep the totals for the agent's next life."""
-        self._home.write(self._home.counters, self._totals)
+        """Keep the totals for the agent's next life; a full disk is no reason to end this one."""
+        try:
+            self._home.write(self._home.counters, self._totals)
+        except OSError as error:
+            log.event("counters not kept", reason=error.strerror)
 
     async def _ask(self) -> Seen:
         workers = (await self._haproxy.master.processes()).workers
@@ -75,8 +94,8 @@ class Observer:
             raise Retryable("haproxy has no worker")
         rows = await self._haproxy.master.statistics(workers[0], servers=True)
         shown = {_life(workers[0]): reports.counters(rows)}
-        for worker in workers[1:]:
-            shown.update(await self._ask_old(worker))
+        for old in await asyncio.gather(*map(self._ask_old, workers[1:])):
+            shown.update(old)
         return Seen(
             answers=True,
             listeners=reports.listener_reports(rows, self._totals.update(shown)),
@@ -84,7 +103,7 @@ class Observer:
         )
 
     async def _ask_old(self, worker: int) -> dict[str, PerListener]:
-        """An old worker's counters, the last known ones if it is just ending."""
+        """An old worker's counters, the last known ones if it is just ending or hangs."""
         life = _life(worker)
         try:
             rows: list[StatRow] = await self._haproxy.master.statistics(worker, servers=False)

@@ -37,12 +37,6 @@ _IDLE_SECONDS = 300.0
 _READ_SECONDS = 30.0
 
 
-class Problem(Struct):
-    """A request that was not understood."""
-
-    reason: str
-
-
 class _Unreadable(Exception):
     """The request cannot be answered on a connection that goes on."""
 
@@ -88,7 +82,7 @@ class AgentServer:
                     asked()
                     status, answer = await self._answer(request, body)
                 except _Unreadable as error:
-                    status, answer = error.status, Problem(str(error))
+                    status, answer = error.status, _unclear(str(error))
                 await _write(connection, writer, status, answer)
         except (EOFError, OSError, TimeoutError, h11.LocalProtocolError):
             pass  # The controller went away; it will ask again.
@@ -99,17 +93,18 @@ class AgentServer:
         method, path = request.method, request.target
         allowed = {CONFIG_PATH.encode(): b"PUT", STATUS_PATH.encode(): b"GET"}.get(path)
         if (b"host", self._boot.amphora_id.encode()) not in request.headers:
-            return 421, Problem("the Host header does not name this amphora")
+            reason = "the Host header does not name this amphora"
+            return 421, Rejected(kind="misdirected", reason=reason)
         if allowed is None:
-            return 404, Problem("no such path")
+            return 404, _unclear("no such path")
         if method != allowed:
-            return 405, Problem(f"only {allowed.decode()} works here")
+            return 405, _unclear(f"only {allowed.decode()} works here")
         if method == b"GET":
             return 200, await self._status()
         try:
             config = msgspec.json.decode(body, type=AmphoraConfig)
         except msgspec.MsgspecError as error:
-            return 400, Problem(str(error))
+            return 400, _unclear(str(error))
         return await self._configure(config)
 
     async def _configure(self, config: AmphoraConfig) -> tuple[int, Struct]:
@@ -121,6 +116,10 @@ class AgentServer:
             return 422, Rejected(kind="check", reason=str(error))
         except (Retryable, OSError) as error:
             return 500, Rejected(kind="failed", reason=str(error))
+
+
+def _unclear(reason: str) -> Rejected:
+    return Rejected(kind="request", reason=reason)
 
 
 def tls_context(boot: Boot, directory: Path) -> ssl.SSLContext:

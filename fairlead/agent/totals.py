@@ -3,6 +3,7 @@
 PURE. Every worker counts from zero. A total is what ended workers had counted when they were
 last seen, plus what living workers show now. At most the last second of a worker is lost.
 Workers are named by process id and start time, so that a reused process id is not mistaken.
+A listener that no worker shows may only be out of service: the last of those are remembered.
 Kept by observer, which also stores it.
 """
 
@@ -13,6 +14,7 @@ from msgspec import Struct, field
 from fairlead.wire.heartbeat import Counters
 
 PerListener = dict[str, Counters]
+_REMEMBERED = 100
 
 
 class Totals(Struct):
@@ -26,10 +28,18 @@ class Totals(Struct):
         for name in self.living.keys() - workers.keys():
             _add(self.ended, self.living[name], active=False)
         self.living = dict(workers)
+        self._forget()
         return self.now()
 
+    def _forget(self) -> None:
+        """Of what no worker shows keep what ended last; with no worker nothing is known."""
+        shown = {listener for worker in self.living.values() for listener in worker}
+        absent = [listener for listener in self.ended if listener not in shown]
+        for listener in absent[:-_REMEMBERED] if self.living else ():
+            del self.ended[listener]
+
     def now(self) -> PerListener:
-        """The totals per listener id, of every listener there ever was."""
+        """The totals per listener id, of every listener that is remembered."""
         sums = dict(self.ended)
         for shown in self.living.values():
             _add(sums, shown, active=True)
@@ -38,7 +48,7 @@ class Totals(Struct):
 
 def _add(sums: PerListener, shown: PerListener, *, active: bool) -> None:
     for listener, more in shown.items():
-        so_far = sums.get(listener, Counters())
+        so_far = sums.pop(listener, Counters())  # What changed last comes last.
         sums[listener] = Counters(
             bytes_in=so_far.bytes_in + more.bytes_in,
             bytes_out=so_far.bytes_out + more.bytes_out,

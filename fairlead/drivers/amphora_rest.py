@@ -9,8 +9,6 @@ member change shall take effect within 100 ms. Made by wiring; called by the con
 import asyncio
 import os
 import ssl
-import tempfile
-from pathlib import Path
 from typing import TypeVar
 
 import httpx
@@ -55,13 +53,16 @@ class AmphoraRest:
         rejected = _decode(response, Rejected, amphora_id)
         if rejected.kind == "fenced":
             raise Fenced(f"amphora {amphora_id}: {rejected.reason}")
-        if rejected.kind == "check":
+        if rejected.kind in ("check", "request"):
             raise Permanent(f"amphora {amphora_id} refused its configuration: {rejected.reason}")
         raise Retryable(f"amphora {amphora_id}: {rejected.reason}")
 
     async def status(self, amphora_id: str, address: str) -> AgentStatus:
         """What runs; `Retryable` when the agent does not answer."""
         response = await self._call("GET", STATUS_PATH, amphora_id, address, b"")
+        if response.status_code != httpx.codes.OK:
+            reason = _decode(response, Rejected, amphora_id).reason
+            raise Retryable(f"amphora {amphora_id}: {reason}")
         return _decode(response, AgentStatus, amphora_id)
 
     async def close(self) -> None:
@@ -110,15 +111,14 @@ def _client(credentials: Credentials, timeout: float) -> httpx.AsyncClient:
 
 
 def _tls_context(credentials: Credentials) -> ssl.SSLContext:
-    """TLS 1.3 only; the key passes through a private file, for `ssl` takes no other way."""
+    """TLS 1.3 only; `ssl` takes the key from a file alone, so it is one that has no disk."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=credentials.authority)
-    with tempfile.TemporaryDirectory(prefix="fairlead-") as directory:
-        pair = Path(directory) / "controller.pem"
-        with open(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(credentials.certificate + "\n" + credentials.private_key)
-        context.load_cert_chain(pair)
+    with open(os.memfd_create("controller"), "w") as pair:
+        pair.write(credentials.certificate + "\n" + credentials.private_key)
+        pair.flush()
+        context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
     return context
 
 

@@ -84,10 +84,11 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 
 class Rejected(Struct, frozen=True, kw_only=True):
-    """The configuration was refused and the last good one still runs.
+    """What was asked was refused and the last good configuration still runs.
 
-    `reason` is the checking program's own words. `kind` is "check" (the configuration is
-    wrong), "fenced" (an older epoch) or "failed" (a try later may work).
+    `kind` is "check" (the configuration is wrong; `reason` is the checking program's own words),
+    "request" (it cannot be read, or is too large), "misdirected" (it is for another amphora),
+    "fenced" (an older epoch) or "failed" (a try later may work).
     """
 
     kind: str

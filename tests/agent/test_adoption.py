@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fairlead.agent.home import Home
+from fairlead.errors import Retryable
 from tests.live_amphora import Clients, Ear, LiveAmphora, members, server
 
 pytestmark = pytest.mark.root
@@ -85,6 +86,56 @@ async def test_killed_worker_comes_back(amphora: LiveAmphora) -> None:
     await _gone(master)
     await amphora.until(lambda s: s.revision == config.revision and s.report.healthy, 8)
     assert amphora.worker()
+
+
+@pytest.mark.parametrize("part", ["worker", "master"])
+async def test_haproxy_that_hangs_is_started_anew(amphora: LiveAmphora, part: str) -> None:
+    ear = Ear(amphora.secrets.heartbeat_key(amphora.amphora_id))
+    try:
+        await amphora.boot(ear.target)
+        config = amphora.config(server("m1", 9001))
+        await amphora.apply(config)
+        await ear.until(lambda r: r.healthy and r.revision == config.revision, 3)
+        master, worker = amphora.haproxy_pid(), amphora.worker()
+        os.kill(worker if part == "worker" else master, signal.SIGSTOP)
+        await ear.until(lambda r: not r.healthy and r.revision is None, 20)
+        await ear.until(lambda r: r.healthy and r.revision == config.revision, 10)
+        assert not Path(f"/proc/{master}").exists()
+        assert not Path(f"/proc/{worker}").exists()
+        assert amphora.haproxy_pid() != master
+    finally:
+        ear.close()
+
+
+async def test_no_revision_is_claimed_of_a_haproxy_that_hangs(amphora: LiveAmphora) -> None:
+    await amphora.boot()
+    await amphora.apply(amphora.config(server("m1", 9001)))
+    worker = amphora.worker()
+    amphora.kill()
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        assert (await amphora.start()).revision is None
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+async def test_a_full_disk_does_not_end_the_agent(amphora: LiveAmphora) -> None:
+    await amphora.boot()
+    config = amphora.config(server("m1", 9001))
+    await amphora.apply(config)
+    assert amphora.agent is not None
+    # No file can be written any more: a directory stands where each is written first.
+    for name in ("counters.json.tmp", "haproxy.cfg.tmp", "epoch.tmp", "good.json.tmp"):
+        (amphora.home / name).mkdir()
+    with pytest.raises(Retryable):
+        await amphora.apply(amphora.config(server("m1", 9001), epoch=2))
+    os.kill(amphora.haproxy_pid(), signal.SIGKILL)
+    await asyncio.sleep(12)  # A look that keeps the counters, and a try to start haproxy.
+    assert amphora.agent.poll() is None
+    assert not (await amphora.status()).report.healthy
+    for name in ("counters.json.tmp", "haproxy.cfg.tmp", "epoch.tmp", "good.json.tmp"):
+        (amphora.home / name).rmdir()
+    await amphora.until(lambda s: s.revision == config.revision, 12)
 
 
 async def test_haproxy_and_agent_both_die(amphora: LiveAmphora) -> None:

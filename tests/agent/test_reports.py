@@ -99,6 +99,18 @@ def test_totals_outlive_workers() -> None:
     assert totals.update({"1:9": shown(1)})["l"] == Counters(bytes_in=17, active_connections=1)
 
 
+def test_listeners_that_are_gone_are_forgotten_after_many_others() -> None:
+    totals = Totals()
+    for number in range(300):
+        seen = {"always": Counters(bytes_in=1), f"l{number}": Counters(bytes_in=1)}
+        totals.update({f"{number}:1": seen})
+    assert len(totals.ended) < 110
+    last = totals.update({"again:1": {"l299": Counters(bytes_in=1)}})
+    assert last["l299"] == Counters(bytes_in=2), "it was only out of service"
+    assert last["always"] == Counters(bytes_in=300)
+    assert totals.update({})["always"] == Counters(bytes_in=300)
+
+
 def test_complaints_name_lines_and_no_paths() -> None:
     said = """[NOTICE]   (9101) : haproxy version is 2.6.12-1+deb12u4
 [ALERT]    (9101) : config : parsing [/x/y.cfg:19] : unknown keyword 'bogus' in 'backend' section

@@ -10,7 +10,7 @@ import pytest
 
 from fairlead.drivers.secrets_local import SecretsLocal
 from fairlead.ports import Credentials
-from fairlead.wire.amphora import AGENT_PORT
+from fairlead.wire.amphora import AGENT_PORT, Rejected
 from tests.live_amphora import ADDRESS, LiveAmphora
 
 pytestmark = pytest.mark.root
@@ -96,7 +96,9 @@ async def test_what_is_not_understood(
             method, f"https://{ADDRESS}:{AGENT_PORT}{path}", content=body, timeout=10
         )
     assert answer.status_code == status
-    assert msgspec.json.decode(answer.content)["reason"]
+    refusal = msgspec.json.decode(answer.content, type=Rejected)
+    assert refusal.kind == "request"
+    assert refusal.reason
 
 
 async def test_request_for_another_amphora_is_misdirected(amphora: LiveAmphora) -> None:

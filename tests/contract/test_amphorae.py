@@ -6,8 +6,10 @@ and configurations that its checks accept or refuse.
 
 import asyncio
 import os
+import sys
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
@@ -190,14 +192,48 @@ class TestAmphoraRest:
 
     async def test_another_amphora_at_the_address_is_not_configured(self, agents: Agents) -> None:
         other = str(uuid.uuid4())
-        with pytest.raises(Retryable, match=other):
+        with pytest.raises(Retryable, match=f"{other}: the Host header does not name"):
             await agents.port.configure(other, agents.address, agents.good(1))
+        with pytest.raises(Retryable, match=f"{other}: the Host header does not name"):
+            await agents.port.status(other, agents.address)
         status = await agents.port.status(agents.amphora_id, agents.address)
         assert status.revision is None
 
+    async def test_what_the_agent_cannot_take_is_permanent_and_says_why(
+        self, agents: Agents
+    ) -> None:
+        large = replace(agents.good(1), haproxy_cfg=" " * (16 << 20))
+        with pytest.raises(Permanent, match="the body is larger than"):
+            await agents.port.configure(agents.amphora_id, agents.address, large)
+
+    async def test_the_controllers_key_is_written_to_no_file_with_a_name(
+        self, tmp_path: Path
+    ) -> None:
+        script = """
+import asyncio, datetime, pathlib, sys
+from fairlead.drivers import amphora_rest
+from fairlead.drivers.secrets_local import SecretsLocal
+class Now:
+    def now(self): return datetime.datetime.now(datetime.UTC)
+secrets = SecretsLocal(pathlib.Path(sys.argv[1]), clock=Now())
+credentials = asyncio.run(secrets.controller())
+written = []
+def watch(event, facts):
+    if event == "os.mkdir" or (event == "open" and isinstance(facts[0], str) and facts[2] & 3):
+        written.append(facts[0])
+sys.addaudithook(watch)
+amphora_rest._tls_context(credentials)
+print(written)
+"""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(tmp_path), stdout=asyncio.subprocess.PIPE
+        )
+        assert (await process.communicate())[0] == b"[]\n"
+
     async def test_certificate_for_another_address_is_refused(self, own_network: None) -> None:
         async with live_amphora() as amphora:
-            await amphora.boot()
+            await amphora.write_boot(listen="0.0.0.0")
+            await amphora.start()
             with pytest.raises(Retryable, match=r"127\.0\.0\.2.*certificate"):
                 await amphora.rest.status(amphora.amphora_id, "127.0.0.2")
 
