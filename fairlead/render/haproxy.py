@@ -28,6 +28,7 @@ _INSERTED = {
 }
 _CIDRS_PER_LINE = 32
 _MOST_THREADS = 64
+_RELOADS_OUTLIVED = 10
 # An old worker teaches the new one what its tables hold, once it has itself been taught or has
 # given up waiting for that (10 s). Nobody but haproxy is on this loopback; the port is below those
 # that connections to members take.
@@ -102,6 +103,8 @@ def _global(tree: Tree, site: Site) -> list[str]:
         f"    server-state-file {run}/server-state",
         # Shorter would cut the clients that outlive a reload on an old process.
         "    hard-stop-after 30m",
+        # Each of those has its memory: clients that outlive this many reloads are cut.
+        f"    mworker-max-reloads {_RELOADS_OUTLIVED}",
     ]
     if any(m.type == "PING" and m.admin_state_up for m in tree.monitors.values()):
         lines += ["    external-check", "    insecure-fork-wanted"]
