@@ -42,3 +42,4 @@ lock: ## Pin the dependencies again, hashes only
 
 clean: ## Remove what setup and the tests made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
