@@ -105,7 +105,10 @@ def rule_values(rule_type: str) -> st.SearchStrategy[str]:
     if rule_type == "COOKIE":
         allowed = "".join(c for c in VISIBLE if c not in '",;\\')
         return _barbed(allowed, least=1)
-    return _barbed(PRINTABLE).map(str.strip).filter(lambda s: len(s) > 1)
+    texts = _barbed(PRINTABLE)
+    if rule_type in ("PATH", "FILE_TYPE"):
+        texts = texts.map(lambda s: s.replace("#", ""))
+    return texts.map(str.strip).filter(lambda s: len(s) > 1)
 
 
 def patterns() -> st.SearchStrategy[str]:

@@ -3,7 +3,7 @@
 Rules follow the default roles of the OpenStack tools: reader sees its project, member changes
 it, admin does everything everywhere. A child's project is its load balancer's. An
 `Authenticator` (http_basic.py, no_auth.py) turns request headers into a `Caller`; every handler
-asks one of the three checks below before it answers.
+asks one of the checks below before it answers.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ from fairlead.errors import Forbidden
 
 _WRITERS = frozenset({"member", "manager", "admin"})
 _READERS = _WRITERS | {"reader"}
+_SERVICE = "service"
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -44,6 +45,12 @@ def check_read(caller: Caller, project_id: str | None) -> None:
         return
     if caller.project_id != project_id or not caller.roles & _READERS:
         raise Forbidden
+
+
+def check_list(caller: Caller, kind: str, project_id: str | None) -> None:
+    """As `check_read`, for a list; members are listed to services of the cloud too."""
+    if kind != "member" or _SERVICE not in caller.roles:
+        check_read(caller, project_id)
 
 
 def check_write(caller: Caller, project_id: str | None) -> None:

@@ -3,8 +3,9 @@
 `htpasswd` holds `user:bcrypt-hash` lines (as `htpasswd -B` writes them); `users` is YAML or JSON:
 `{user: {project_id: ..., roles: [...]}}`. Both are read again when they change; while a changed
 file cannot be read, the last good contents stay in force. A verified password is remembered as a
-keyed digest, so bcrypt runs once per user and password and not once per request; failed ones are
-not remembered. bcrypt runs in threads, few at a time, so that guessing cannot take all of them.
+keyed digest for as long as its hash stays in the file, so bcrypt runs once per user and password
+and not once per request; failed ones are not remembered. bcrypt runs in threads, few at a time, so
+that guessing cannot take all of them, and few requests wait for their turn.
 """
 
 import asyncio
@@ -22,10 +23,11 @@ import structlog
 from msgspec import Struct
 
 from fairlead.api.access import Caller
-from fairlead.errors import Unauthorized
+from fairlead.errors import Retryable, Unauthorized
 
 log = structlog.get_logger()
 _AT_ONCE = 2
+_WAITING = 50
 _BCRYPT_BYTES = 72
 _REFUSAL = "The request needs the name and password of a user."
 # What an unknown user's password is compared with, so that both answers take as long.
@@ -54,11 +56,12 @@ class HttpBasic:
         self._files = (htpasswd, users)
         self._key = secrets.token_bytes(32)
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._waiting = 0
         self._stamp = self._stamp_now()
         self._contents = self._read()
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
-        """The user behind the Authorization header; `Unauthorized`."""
+        """The user behind the Authorization header; `Unauthorized`, `Retryable` in a crowd."""
         user, password = _credentials(headers.get("authorization", ""))
         contents = self._current()
         digest = hmac.digest(self._key, f"{user}\0".encode() + password, "sha256")
@@ -70,11 +73,17 @@ class HttpBasic:
         return Caller(user=user, project_id=account.project_id, roles=frozenset(account.roles))
 
     async def _verify(self, contents: _Contents, user: str, password: bytes, digest: bytes) -> None:
-        async with self._turns:
-            if _remembers(contents, user, digest):  # verified while this request waited
-                return
-            known = contents.hashes.get(user)
-            matches = await asyncio.to_thread(_matches, password, known or _NOBODY)
+        if self._waiting >= _WAITING:
+            raise Retryable("Too many passwords are being checked, try again soon.", after=1.0)
+        self._waiting += 1
+        try:
+            async with self._turns:
+                if _remembers(contents, user, digest):  # verified while this request waited
+                    return
+                known = contents.hashes.get(user)
+                matches = await asyncio.to_thread(_matches, password, known or _NOBODY)
+        finally:
+            self._waiting -= 1
         if known is None or not matches:
             log.info("login refused", user=user[:64])
             raise Unauthorized(_REFUSAL)
@@ -85,7 +94,7 @@ class HttpBasic:
         if stamp != self._stamp:
             self._stamp = stamp
             try:
-                self._contents = self._read()
+                self._contents = _remembering(self._contents, self._read())
                 log.info("users read again", files=[str(f) for f in self._files])
             except (OSError, ValueError, msgspec.MsgspecError) as error:
                 log.error("users not read, the last ones stay in force", error=str(error))
@@ -106,6 +115,14 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _remembering(before: _Contents, after: _Contents) -> _Contents:
+    """The new contents, with what was verified against hashes that are still the same."""
+    for user, digest in before.verified.items():
+        if user in after.hashes and after.hashes[user] == before.hashes.get(user):
+            after.verified[user] = digest
+    return after
 
 
 def _remembers(contents: _Contents, user: str, digest: bytes) -> bool:

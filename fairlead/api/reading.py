@@ -11,7 +11,7 @@ import msgspec
 from litestar import Response
 
 from fairlead.api import answers, selection
-from fairlead.api.access import check_admin, check_read
+from fairlead.api.access import check_admin, check_list, check_read
 from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.faults import json_response
 from fairlead.domain import views
@@ -33,7 +33,7 @@ async def show_list(call: Call) -> Response[bytes]:
     else:
         with finding_the_path():
             above = await entry_of(call, *holder)
-        check_read(call.caller, above.resource.project_id)
+        check_list(call.caller, call.kind, above.resource.project_id)
         asked = call.parameters.one("project_id") or call.parameters.one("tenant_id")
         query = selection.query_of(call, holder[1], asked)
     page = await call.services.store.list(query)

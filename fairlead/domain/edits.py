@@ -159,7 +159,7 @@ def made(tree: Tree, kind: str, values: Mapping[str, Any], new_id: str, now: dat
         changed_gen=generation,
         **{**values, "project_id": tree.root.project_id},
     )
-    return rules.adjusted(new, values)
+    return rules.adjusted(new, {k: v for k, v in values.items() if v is not None})
 
 
 def _merged(before: Resource, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,14 @@ MONITORS_OF_POOL: dict[str, frozenset[str]] = {
 HTTP_MONITORS = frozenset({"HTTP", "HTTPS"})
 HTTP_MONITOR_DEFAULTS = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
 
+# Only these may have the fields below; on others they keep their defaults.
+TLS_LISTENERS = frozenset({"TERMINATED_HTTPS"})
+TLS_FIELDS = (
+    "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref",
+    "client_crl_container_ref", "client_authentication", "tls_ciphers", "tls_versions",
+    "alpn_protocols", "hsts_max_age", "hsts_include_subdomains", "hsts_preload",
+)  # fmt: skip
+
 L7_LISTENERS = frozenset({"HTTP", "TERMINATED_HTTPS"})
 
 INSERT_HEADERS = frozenset({
@@ -62,30 +70,25 @@ MAX_RULES = 50
 # Of one load balancer. Every request about it reads all of them.
 MAX_OBJECTS = 5000
 
+# What names something that does not exist here, per kind: a field that keeps its default (else
+# 400), and why.
+NOT_FOUND: dict[str, dict[str, str]] = {
+    "loadbalancer": {
+        "vip_qos_policy_id": "No such QoS Policy was found.",
+        "flavor_id": "No such Flavor was found.",
+        "availability_zone": "No such Availability Zone was found.",
+    },
+    "member": {"request_sriov": "It needs a flavor that allows it."},
+}
+
 # What this provider cannot do yet, per kind: a field and the values it can take.
 # An unsupported value is refused as an option (501), with nothing stored.
 SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
     "loadbalancer": {
-        "vip_qos_policy_id": frozenset({None}),
         "vip_sg_ids": frozenset({()}),
         "additional_vips": frozenset({()}),
-        "flavor_id": frozenset({None}),
-        "availability_zone": frozenset({None}),
     },
-    "listener": {
-        "protocol": frozenset({"HTTP", "TCP", "HTTPS"}),
-        "default_tls_container_ref": frozenset({None}),
-        "sni_container_refs": frozenset({()}),
-        "client_ca_tls_container_ref": frozenset({None}),
-        "client_crl_container_ref": frozenset({None}),
-        "client_authentication": frozenset({"NONE"}),
-        "tls_ciphers": frozenset({None}),
-        "tls_versions": frozenset({()}),
-        "alpn_protocols": frozenset({()}),
-        "hsts_max_age": frozenset({None}),
-        "hsts_include_subdomains": frozenset({False}),
-        "hsts_preload": frozenset({False}),
-    },
+    "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS"})},
     "pool": {
         "protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"}),
         "tls_enabled": frozenset({False}),
@@ -96,7 +99,7 @@ SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
         "tls_versions": frozenset({()}),
         "alpn_protocols": frozenset({()}),
     },
-    "member": {"request_sriov": frozenset({False})},
+    "member": {},
     "healthmonitor": {"type": frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})},
     "l7policy": {},
     "l7rule": {"type": frozenset({"HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE"})},

@@ -11,6 +11,7 @@ from fairlead.errors import Refused
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[!#-\[\]-~]+|\"[\x20-\x7e]*\"|[\x21-\x7e][\x20-\x7e]*[\x21-\x7e]")
+_OF_PATH = frozenset({"PATH", "FILE_TYPE"})
 _COOKIE_VALUE = re.compile(r"\"?[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\"?")
 
 
@@ -24,6 +25,8 @@ def check_rule(rule: L7Rule) -> None:
         raise _error("value should not be empty")
     if rule.compare_type == "REGEX":
         _check_regex(rule.value)
+    elif rule.type in _OF_PATH and "#" in rule.value:
+        raise _error(f"value of a {rule.type} rule should not contain '#': no path does")
     elif rule.type == "COOKIE" and not _COOKIE_VALUE.fullmatch(rule.value):
         raise _error("value should be made of cookie-value characters")
     elif not _HEADER_VALUE.fullmatch(rule.value):

@@ -49,7 +49,10 @@ def updated(before: Resource, values: Mapping[str, Any]) -> Resource:
 
 
 def adjusted(resource: Resource, given: Mapping[str, Any]) -> Resource:
-    """The object with defaults that depend on its other fields; `given` is what was said."""
+    """The object with defaults that depend on its other fields.
+
+    `given` is what was said: for a new object without what was null.
+    """
     if isinstance(resource, L7Policy):
         return _with_one_target(resource, given)
     if isinstance(resource, HealthMonitor):
@@ -60,7 +63,7 @@ def adjusted(resource: Resource, given: Mapping[str, Any]) -> Resource:
                 if getattr(resource, name) is None
             }
             return replace(resource, **missing)
-        named = next((n for n in protocols.HTTP_MONITOR_DEFAULTS if given.get(n)), None)
+        named = next((n for n in protocols.HTTP_MONITOR_DEFAULTS if n in given), None)
         if named:
             raise Refused(
                 f"Validation failure: {named} is not a valid option for health monitors of "
@@ -100,6 +103,8 @@ def check(tree: Tree, changed: Iterable[Resource]) -> None:
     for one in changed:
         current = tree.root if one.id == tree.id else tree.objects[one.id]
         _supported(tree, current)
+        for name, why in protocols.NOT_FOUND.get(one.KIND, {}).items():
+            _keeps_default(current, name, why)
         _CHECKS[one.KIND](tree, current)
 
 
@@ -120,6 +125,12 @@ def _supported(tree: Tree, resource: Resource) -> None:
             raise Unsupported(tree.root.provider, f"{word} {name} '{value}'")
 
 
+def _keeps_default(resource: Resource, name: str, why: str) -> None:
+    value = getattr(resource, name)
+    if value != settable(resource.KIND, at_creation=True)[name].default:
+        raise refused(name, value, why)
+
+
 def _load_balancer(tree: Tree, balancer: LoadBalancer) -> None:
     if balancer.provider not in ("amphora", "octavia"):
         raise Refused(f"Provider '{balancer.provider}' is not enabled.")
@@ -136,6 +147,9 @@ def _listener(tree: Tree, listener: Listener) -> None:
             )
     if listener.default_pool_id is not None:
         _fits(tree.find(Pool, listener.default_pool_id), listener)
+    if listener.protocol not in protocols.TLS_LISTENERS:
+        for name in protocols.TLS_FIELDS:
+            _keeps_default(listener, name, f"A {listener.protocol} listener cannot have it.")
     _insert_headers(listener)
     _allowed_cidrs(tree, listener)
 

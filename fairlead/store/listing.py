@@ -73,10 +73,7 @@ def _scope(query: Query) -> Iterator[sa.ColumnElement[bool]]:
 
 def _filters(query: Query) -> Iterator[sa.ColumnElement[bool]]:
     for name, value in query.filters.items():
-        if query.kind == "pool" and name == "listener_id":
-            yield _used_by(value)
-        else:
-            yield _equals(_field(query.kind, name, "filtered"), value)
+        yield _equals(_field(query.kind, name, "filtered"), value)
 
 
 def _field(kind: str, name: str, verb: str) -> Expression:
@@ -97,18 +94,6 @@ def _equals(expression: Expression, value: object) -> sa.ColumnElement[bool]:
         # The API shows whole seconds, so that is what people ask for.
         return expression.between(value, value.replace(microsecond=999999))
     return expression == value
-
-
-def _used_by(listener_id: object) -> sa.ColumnElement[bool]:
-    """Pools a live listener has as default or through an L7 policy."""
-    user = resources.alias("users")
-    default_pool = sa.select(user.c.doc["default_pool_id"].as_string()).where(
-        user.c.id == listener_id, user.c.kind == "listener", user.c.deleted_gen.is_(None)
-    )
-    redirect_pools = sa.select(user.c.doc["redirect_pool_id"].as_string()).where(
-        user.c.parent_id == listener_id, user.c.kind == "l7policy", user.c.deleted_gen.is_(None)
-    )
-    return sa.or_(resources.c.id.in_(default_pool), resources.c.id.in_(redirect_pools))
 
 
 def _tag_filters(query: Query) -> Iterator[sa.ColumnElement[bool]]:

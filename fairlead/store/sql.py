@@ -74,10 +74,6 @@ class SqlStore:
         """As the port; see fields.py for what can be filtered and sorted by."""
         return await self._database.read(lambda c: listing.page(c, query), snapshot=True)
 
-    async def unsettled(self) -> Sequence[str]:
-        """As the port."""
-        return await self._database.read(lambda c: trees.ids(c, unsettled=True))
-
     async def all_ids(self) -> Sequence[str]:
         """As the port."""
         return await self._database.read(trees.ids)

@@ -144,9 +144,6 @@ async def owner(connection: AsyncConnection, kind: str, object_id: str) -> str:
     return str(found)
 
 
-async def ids(connection: AsyncConnection, *, unsettled: bool = False) -> Sequence[str]:
-    """Ids of load balancers: all, or those whose newest generation is not applied."""
-    query = sa.select(trees.c.lb_id).order_by(trees.c.lb_id)
-    if unsettled:
-        query = query.where(trees.c.applied < trees.c.generation)
-    return (await connection.scalars(query)).all()
+async def ids(connection: AsyncConnection) -> Sequence[str]:
+    """Ids of every load balancer."""
+    return (await connection.scalars(sa.select(trees.c.lb_id).order_by(trees.c.lb_id))).all()

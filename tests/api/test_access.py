@@ -72,6 +72,16 @@ async def test_admins_do_everything(desk: Desk, admin: Desk) -> None:
         await admin.put(fleet.path(kind), {KINDS[kind].wrapper: {"admin_state_up": False}})
 
 
+async def test_services_list_members_and_nothing_else(house: House, desk: Desk) -> None:
+    fleet = await build(desk)
+    nova = house.desk("nova services service")
+    members = fleet.collections["member"]
+    assert [m["id"] for m in (await nova.get(members))["members"]] == [fleet.ids["member"]]
+    for method, path, body in [*reads(fleet), *writes(fleet)]:
+        if (method, path) != ("GET", members):
+            await nova.call(method, path, body, 403)
+
+
 async def test_unknown_comes_before_foreign(house: House, desk: Desk) -> None:
     fleet = await build(desk)
     eve = house.desk("eve p2 member")

@@ -5,6 +5,7 @@ import base64
 import os
 import stat
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 from fairlead.api.access import Caller
 from fairlead.api.first_user import CLOUDS, HTPASSWD, USERS, ensure_admin
 from fairlead.api.http_basic import HttpBasic
-from fairlead.errors import Unauthorized
+from fairlead.errors import Retryable, Unauthorized
 
 ROUNDS = 4
 
@@ -104,6 +105,26 @@ async def test_bcrypt_runs_once_per_user_and_password(tmp_path: Path) -> None:
     assert (time.perf_counter() - started) / 100 < once / 5
     with pytest.raises(Unauthorized):
         await slow.enter("mary", "Secret")
+
+
+async def test_a_crowd_is_sent_away_and_the_door_opens_again(files: Directory) -> None:
+    entered = await asyncio.gather(
+        *(files.enter("mary", f"guess {n}") for n in range(60)), return_exceptions=True
+    )
+    assert Counter(map(type, entered)) == {Unauthorized: 50, Retryable: 10}
+    assert (await files.enter("mary", "secret")).user == "mary"
+
+
+async def test_an_edit_of_the_users_forgets_no_password(files: Directory) -> None:
+    await files.enter("mary", "secret")
+    known = files.htpasswd.read_text()
+    files.write({"bob": "new"}, {"mary": {"project_id": "p2"}, "bob": {"project_id": "p3"}})
+    files.htpasswd.write_text(known + files.htpasswd.read_text())
+    full = [files.enter("bob", f"guess {n}") for n in range(50)]
+    crowd = asyncio.gather(*full, return_exceptions=True)
+    await asyncio.sleep(0)
+    assert (await files.enter("mary", "secret")).project_id == "p2", "remembered, or sent away"
+    await crowd
 
 
 async def test_changed_files_are_in_force_at_once(files: Directory) -> None:

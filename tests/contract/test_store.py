@@ -244,17 +244,6 @@ async def test_owner_finds_the_load_balancer(store: SqlStore) -> None:
         await store.owner("listener", member.id)
 
 
-async def test_unsettled_trees_are_those_with_something_to_apply(store: SqlStore) -> None:
-    first, second = await store.create(balancer()), await store.create(balancer())
-    assert set(await store.unsettled()) == {first.id, second.id}
-    await store.settle(first.id, 1, 1)
-    await store.give_up(second.id, 1, 1)
-    assert await store.unsettled() == [second.id]
-    await store.edit(first.id, adding_pool(first.id))
-    assert set(await store.unsettled()) == {first.id, second.id}
-    assert set(await store.all_ids()) == {first.id, second.id}
-
-
 async def test_settling_only_moves_forward(store: SqlStore) -> None:
     tree = await store.create(balancer())
     for generation in (2, 3, 4):

@@ -12,9 +12,7 @@ from balancers import (
     STORES,
     TAGS,
     Stores,
-    adding_listener,
     adding_member,
-    adding_pool,
     balancer,
     chances,
     new_id,
@@ -242,20 +240,6 @@ async def test_a_time_in_whole_seconds_covers_its_second(store: SqlStore) -> Non
     assert await found(store, "loadbalancer", filters={"created_at": shown}) == [tree.id]
     for moment in (shown + timedelta(seconds=1), shown - timedelta(seconds=1)):
         assert await found(store, "loadbalancer", filters={"created_at": moment}) == []
-
-
-async def test_pools_of_a_listener(store: SqlStore) -> None:
-    tree = balancer()
-    by_default, by_policy, unused = new_id(), new_id(), new_id()
-    listener = new_id()
-    for pool_id in (by_default, by_policy, unused):
-        tree = adding_pool(tree.id, pool_id)(tree)
-    tree = adding_listener(tree.id, 80, listener, default_pool_id=by_default)(tree)
-    policy = {"listener_id": listener, "action": "REDIRECT_TO_POOL", "redirect_pool_id": by_policy}
-    await store.create(edits.add("l7policy", policy, new_id=new_id(), now=EPOCH)(tree))
-    pools = await found(store, "pool", filters={"listener_id": listener})
-    assert set(pools) == {by_default, by_policy}
-    assert await found(store, "pool", filters={"listener_id": unused}) == []
 
 
 async def test_parent_and_project_narrow(store: SqlStore) -> None:

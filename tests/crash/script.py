@@ -177,7 +177,8 @@ class Script:
         for port in self.chance.sample(SERVER_PORTS, self.chance.randint(1, 4)):
             weight = self.chance.randint(1, 3)
             tree[f"member {pool} {port}"] = {"weight": weight, "admin_state_up": True}
-            bodies.append({"address": self.server, "protocol_port": port, "weight": weight})
+            body = {"address": self.server, "protocol_port": port, "weight": weight}
+            bodies.append(body | {"admin_state_up": True})  # a batch keeps what is not given
         return bodies
 
     def _add_listener(self) -> Request | None:

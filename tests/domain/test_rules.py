@@ -68,25 +68,37 @@ UNSUPPORTED: list[dict[str, Any]] = [
     *({"pools": [pool(healthmonitor={**MONITOR, "type": t})]} for t in ("UDP-CONNECT", "SCTP")),
     {"pools": [pool(session_persistence={"type": "ONE_PACKET_SCHEDULING"})]},
     {"pools": [pool(tls_enabled=True)]},
-    {"pools": [pool(members=[{**MEMBER, "request_sriov": True}])]},
-    {"listeners": [listener(default_tls_container_ref="x")]},
-    {"listeners": [listener(sni_container_refs=["x"])]},
-    {"listeners": [listener(client_authentication="OPTIONAL")]},
-    {"listeners": [listener(tls_versions=["TLSv1.2"])]},
-    {"listeners": [listener(hsts_max_age=0)]},
+    {"listeners": [listener(protocol="TERMINATED_HTTPS", default_tls_container_ref="x")]},
     {"listeners": [listener(protocol="TCP", l7policies=[policy()])]},
     {"listeners": [listener(protocol="HTTPS", l7policies=[policy()])]},
     {"listeners": [listener(l7policies=[policy(rules=[
         {"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "true"}])])]},
-    {"vip_qos_policy_id": TREE.id}, {"vip_sg_ids": ["x"]},
-    {"additional_vips": [{"subnet_id": "x"}]},
-    {"flavor_id": TREE.id}, {"availability_zone": "x"},
+    {"vip_sg_ids": ["x"]}, {"additional_vips": [{"subnet_id": "x"}]},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", UNSUPPORTED, ids=str)
 def test_what_comes_later_is_refused_as_an_option(body: dict[str, Any]) -> None:
     refused_as(Unsupported, body, "Provider 'amphora' does not support a requested option")
+
+
+NOT_HERE: list[tuple[str, dict[str, Any]]] = [
+    ("request_sriov", {"pools": [pool(members=[{**MEMBER, "request_sriov": True}])]}),
+    *((name, {"listeners": [listener(protocol=p, **{name: value})]})
+      for p in ("HTTP", "TCP", "HTTPS") for name, value in (
+        ("default_tls_container_ref", "x"), ("sni_container_refs", ["x"]),
+        ("client_ca_tls_container_ref", "x"), ("client_crl_container_ref", "x"),
+        ("client_authentication", "OPTIONAL"), ("tls_ciphers", "x"),
+        ("tls_versions", ["TLSv1.2"]), ("alpn_protocols", ["h2"]), ("hsts_max_age", 0),
+        ("hsts_include_subdomains", True), ("hsts_preload", True))),
+    ("vip_qos_policy_id", {"vip_qos_policy_id": TREE.id}),
+    ("flavor_id", {"flavor_id": TREE.id}), ("availability_zone", {"availability_zone": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "body"), NOT_HERE, ids=str)
+def test_what_cannot_be_here_is_refused_by_name(name: str, body: dict[str, Any]) -> None:
+    refused_as(Refused, body, f"Invalid input for field/attribute {name}")
 
 
 def test_an_unknown_provider_is_not_enabled() -> None:
@@ -219,8 +231,11 @@ def test_other_monitors_have_no_http_fields(kind: str, extra: dict[str, Any]) ->
     tree = planted({"pools": [pool(healthmonitor=body)]})
     monitor = only(tree, "healthmonitor")
     assert (monitor.http_method, monitor.url_path, monitor.expected_codes) == (None, None, None)
-    with pytest.raises(Refused, match=next(iter(extra))):
-        changed(tree, "healthmonitor", monitor.id, **extra)
+    for value in (extra, dict.fromkeys(extra)):
+        with pytest.raises(Refused, match=next(iter(extra))):
+            changed(tree, "healthmonitor", monitor.id, **value)
+    nulls = {"http_method": None, "url_path": None, "expected_codes": None}
+    assert planted({"pools": [pool(healthmonitor={**body, **nulls})]}).monitors
 
 
 def test_a_domain_name_needs_http_1_1() -> None:
@@ -340,6 +355,13 @@ def test_values_of_rules(kind: str, value: str, good: bool) -> None:
     else:
         with pytest.raises(Refused, match="Error parsing L7Rule: value"):
             with_rule(**body)
+
+
+@pytest.mark.parametrize(("kind", "value"), [("PATH", "/a#b"), ("FILE_TYPE", "#png")])
+def test_values_that_no_path_has(kind: str, value: str) -> None:
+    with pytest.raises(Refused, match="should not contain '#'"):
+        with_rule(type=kind, compare_type="EQUAL_TO", value=value)
+    assert with_rule(type=kind, compare_type="REGEX", value="[#/]")
 
 
 GOOD = [
