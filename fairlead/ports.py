@@ -100,10 +100,6 @@ class Store(Protocol):
         """One page of entries, filtered and sorted by the database."""
         ...
 
-    async def unsettled(self) -> Sequence[str]:
-        """Ids of trees whose newest generation has not been applied."""
-        ...
-
     async def all_ids(self) -> Sequence[str]:
         """Ids of every stored load balancer."""
         ...

@@ -1,6 +1,6 @@
 """The `WorkQueue` of the embedded default: in this process, on the running event loop.
 
-Nothing is kept over a restart; the controller begins with `Store.unsettled`. No polling: the
+Nothing is kept over a restart; the controller begins with `Store.all_ids`. No polling: the
 loop wakes a claimer when the earliest key is due. Every state change happens between two awaits,
 so a claim that is cancelled has either taken a key and returned it, or taken none.
 Keys come out in order of their due times; among equal ones, in order of asking.
