@@ -67,10 +67,6 @@ class WorkQueue(Protocol):
         """Stop being the runner; with `retry_after`, ask for the key again then."""
         ...
 
-    async def forget(self, key: str) -> None:
-        """Drop a waiting wake-up of `key`; a running one is not disturbed."""
-        ...
-
 
 class Store(Protocol):
     """Desired trees, amphora records, observations, statistics and events."""

@@ -57,12 +57,6 @@ class MemoryQueue:
         if due is not None:
             self._wait(key, due)
 
-    async def forget(self, key: str) -> None:
-        """As the port."""
-        self._due.pop(key, None)
-        if key in self._running:
-            self._running[key] = None
-
     def _wait(self, key: str, due: float) -> None:
         if key in self._due and self._due[key][0] <= due:
             return

@@ -147,29 +147,7 @@ async def test_a_put_brings_a_retry_forward(queue: WorkQueue) -> None:
     assert await claim(queue) == "a"
 
 
-async def test_forget_drops_a_waiting_wake_up(queue: WorkQueue) -> None:
-    await queue.put("a")
-    await queue.put("b", delay=SHORT)
-    await queue.forget("a")
-    await queue.forget("b")
-    assert await nothing_due(queue, 3 * SHORT)
-    await queue.put("a")
-    assert await claim(queue) == "a"
-
-
-async def test_forget_leaves_the_runner_alone(queue: WorkQueue) -> None:
-    await queue.put("a")
-    await claim(queue)
-    await queue.put("a")
-    await queue.forget("a")
-    await queue.put("b")
-    assert await claim(queue) == "b"
-    await queue.done("a", retry_after=0)
-    assert await claim(queue) == "a"
-
-
-async def test_forget_and_done_of_unknown_keys_do_nothing(queue: WorkQueue) -> None:
-    await queue.forget("a")
+async def test_done_of_an_unknown_key_does_nothing(queue: WorkQueue) -> None:
     await queue.done("a")
     await queue.done("a", retry_after=0)
     assert await nothing_due(queue)
