@@ -126,11 +126,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fake: FakeSettings = FakeSettings()
 
 
-def default_state_dir() -> Path:
-    """/var/lib/fairlead for root, ~/.local/state/fairlead for others."""
+def default_state_dir(drivers: str = "host") -> Path:
+    """/var/lib/fairlead for root, ~/.local/state/fairlead for others; beside it for the fake."""
+    name = "fairlead" if drivers == "host" else f"fairlead-{drivers}"
     if os.geteuid() == 0:
-        return Path("/var/lib/fairlead")
-    return Path.home() / ".local" / "state" / "fairlead"
+        return Path("/var/lib") / name
+    return Path.home() / ".local" / "state" / name
 
 
 def load(state_dir: Path, config: Path | None = None) -> Settings:

@@ -81,6 +81,7 @@ class Service:
     async def __aenter__(self) -> "Service":
         async with self._stack as stack:
             stack.enter_context(_only_one(self.state_dir))
+            _same_drivers(self.state_dir, self.settings.drivers)
             _private(self.state_dir / "fairlead.db")
             await self.store.start()
             stack.push_async_callback(self.store.close)
@@ -158,9 +159,10 @@ class Service:
 
 async def _fake_world(settings: Settings, clock: SystemClock, stack: AsyncExitStack) -> Outside:
     world = fake.FakeWorld(settings.fake.step_seconds)
+    network = fake.FakeNetwork(world)
     return Outside(
-        network=fake.FakeNetwork(world),
-        network_admin=None,
+        network=network,
+        network_admin=network,
         compute=fake.FakeCompute(world),
         secrets=fake.FakeSecrets(),
         amphorae=fake.FakeAmphorae(world),
@@ -276,6 +278,18 @@ def _only_one(state_dir: Path) -> TextIO:
         handle.close()
         raise Refused(f"Another Fairlead already serves from {state_dir}: stop it first.") from None
     return handle
+
+
+def _same_drivers(state_dir: Path, drivers: str) -> None:
+    """Note at the first start whose state this is; in another world nothing of it exists."""
+    path = state_dir / "drivers"
+    if not path.exists():
+        write_private(path, drivers.encode())
+    elif (known := path.read_text()) != drivers:
+        raise Refused(
+            f"{state_dir} is the state of a service with --drivers {known}, not {drivers}: "
+            "name another directory with --state-dir."
+        )
 
 
 def _private(path: Path) -> Path:

@@ -33,7 +33,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     """The file's settings with the command line on top."""
-    state_dir = (options.state_dir or default_state_dir()).absolute()
+    state_dir = (options.state_dir or default_state_dir(options.drivers or "host")).absolute()
     settings = load(state_dir, options.config)
     if options.state_dir:
         settings = replace(settings, state_dir=str(state_dir))

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fairlead.settings import default_state_dir
 from tests.live_amphora import network_of_its_own
 from tests.live_service import LiveService
 
@@ -220,6 +221,68 @@ def test_a_second_service_on_the_same_state_is_refused(service: LiveService) -> 
     assert str(service.state_dir) in said
     with service.client() as client:
         assert client.get("/v2/lbaas/loadbalancers").status_code == 200
+
+
+def test_the_state_of_one_world_is_not_served_as_another(service: LiveService) -> None:
+    service.start()
+    assert service.stop() == 0
+    (service.state_dir / "drivers").write_text("host")
+    before = (service.state_dir / "fairlead.db").read_bytes()
+    said = serve_in_vain(service.state_dir.parent, *FAKE, "--listen", free_address())
+    assert "--drivers host" in said
+    assert "--state-dir" in said
+    assert (service.state_dir / "fairlead.db").read_bytes() == before
+    assert default_state_dir("fake") != default_state_dir("host") == default_state_dir()
+
+
+def test_the_in_memory_world_has_networks(service: LiveService) -> None:
+    service.start()
+    with service.client() as client:
+        made = client.post("/v2.0/networks", json={"network": {"name": "blue"}})
+        network = made.json()["network"]
+        body = {"network_id": network["id"], "cidr": "10.1.2.0/24", "ip_version": 4}
+        answer = client.post("/v2.0/subnets", json={"subnet": body})
+        subnet = answer.json()["subnet"]["id"]
+        assert [n["name"] for n in client.get("/v2.0/networks").json()["networks"]] == ["blue"]
+        members = [
+            {"address": address, "protocol_port": 80}
+            for address in ("10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "fd00::1")
+        ]
+        members.append({"address": "10.1.2.9", "protocol_port": 80, "subnet_id": subnet})
+        pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
+        body = {"vip_subnet_id": subnet, "pools": [pool]}
+        answer = client.post("/v2/lbaas/loadbalancers", json={"loadbalancer": body})
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["loadbalancer"]["vip_address"].startswith("10.1.2.")
+        path = f"/v2/lbaas/loadbalancers/{answer.json()['loadbalancer']['id']}"
+        until(lambda: client.get(path).json()["loadbalancer"]["provisioning_status"] == "ACTIVE")
+        assert client.delete(f"/v2.0/subnets/{subnet}").status_code == 409
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly_while_it_starts(directory: Path, number: signal.Signals) -> None:
+    """At any moment from when the interpreter is up until it is ready, and then some."""
+    for moment in range(8):
+        command = [
+            *without_root(), sys.executable, "-m", "fairlead.cli", "serve", *FAKE,
+            "--state-dir", str(directory / "state"), "--listen", free_address(),
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        )
+        until(lambda: begun(process.pid))  # noqa: B023 - called in this round
+        time.sleep(moment * 0.2)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+        assert process.returncode == 0, said
+        assert "Traceback" not in said
+
+
+def begun(pid: int) -> bool:
+    """Whether `serve` has begun: it no longer dies of SIGTERM."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = int(next(line for line in status.splitlines() if line.startswith("SigCgt"))[7:], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def test_a_port_in_use_is_said_before_anything_is_made(directory: Path) -> None:
