@@ -1,12 +1,15 @@
 """Two projects with the same addresses: each load balancer sees its own servers only."""
 
+import json
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from fairlead.wire.amphora import AGENT_PORT
 from tests.e2e.api import Balancer
 from tests.e2e.clients import ask, names, refused
-from tests.e2e.machines import Machine
+from tests.e2e.machines import Machine, inside, run
 from tests.e2e.site import Site
 from tests.e2e.trees import Body, listener, member, pool
 
@@ -86,6 +89,30 @@ def test_the_host_and_other_networks_do_not_reach_a_projects_network(
     assert farm.inside(lambda: refused(VIP, 80))
     gateway = site.subnet4["gateway_ip"]
     assert tenants[0].server.inside(lambda: refused(gateway, 9876)), "nor the other way round"
+
+
+def test_a_neighbour_of_the_vip_does_not_reach_the_agent(site: Site, tenants: list[Tenant]) -> None:
+    """Linux answers for an address on every card; a route by hand leads there."""
+    ours = tenants[0]
+    shown = site.amphora_namespace(ours.inside.id).name
+    (management,) = json.loads(run("ip", "-n", shown, "-j", "-4", "address", "show", "mgmt0"))
+    agent = management["addr_info"][0]["local"]
+    ours.server.ip("route", "add", agent, "via", VIP)
+
+    def reached(port: int) -> bool:
+        try:
+            socket.create_connection((agent, port), 3.0).close()
+        except OSError:
+            return False
+        return True
+
+    listening = inside(
+        site.amphora_namespace(ours.inside.id), lambda: socket.create_server((agent, 9000))
+    )
+    with listening:
+        assert ours.server.inside(lambda: reached(9000)), "the way there is open"
+    assert not ours.server.inside(lambda: reached(AGENT_PORT))
+    ours.server.ip("route", "del", agent)
 
 
 def test_the_neighbours_go_on_when_one_is_deleted(site: Site, tenants: list[Tenant]) -> None:
