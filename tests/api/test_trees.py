@@ -120,6 +120,20 @@ async def test_a_network_that_fails_is_said_and_stores_nothing(house: House, des
     assert (await desk.get(LB))["loadbalancers"] == []
 
 
+async def test_a_load_balancer_of_too_many_objects_takes_no_address(desk: Desk) -> None:
+    members = [{"address": f"10.{n >> 8}.{n & 255}.1", "protocol_port": 1} for n in range(5000)]
+    pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": members}
+    fault = await desk.post(LB, {"loadbalancer": {"vip_subnet_id": SUBNET, "pools": [pool]}}, 400)
+    assert "at most 5000 objects" in fault["faultstring"]
+    assert desk.house.world.ports == {}
+    made = await desk.pool(loadbalancer_id=(await desk.balancer())["id"])
+    path = f"/v2/lbaas/pools/{made['id']}/members"
+    for wanted in (members, [*members, {}]):
+        fault = await desk.put(path, {"members": wanted}, 400)
+        assert "at most 5000 objects" in fault["faultstring"]
+    assert (await desk.get(path))["members"] == []
+
+
 async def test_the_batch_replaces_by_address_and_port(desk: Desk) -> None:
     lb = await desk.balancer()
     pool = await desk.pool(loadbalancer_id=lb["id"])
