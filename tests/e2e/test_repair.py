@@ -85,6 +85,36 @@ def test_agent_killed_is_back_and_adopts(site: Site, lb: Balancer) -> None:
     can_be_changed(lb)
 
 
+def test_an_agent_that_hangs_is_started_anew(site: Site, lb: Balancer) -> None:
+    haproxies, agent = site.haproxies(lb.id), site.agent(lb.id)
+    assert agent is not None
+    with Load([(lb.vip, 80)], keep_alive=True) as load:
+        os.kill(agent, signal.SIGSTOP)
+        eventually(lambda: site.agent(lb.id) not in (None, agent), REPAIR)
+        load.more(40)
+        assert site.haproxies(lb.id) == haproxies
+    assert load.failures == []
+    lb.online(REPAIR)
+    can_be_changed(lb)
+
+
+def test_a_haproxy_that_hangs_is_replaced(site: Site, lb: Balancer) -> None:
+    before = site.haproxies(lb.id)
+    workers = {pid for pid in before if _parent(pid) in before}
+    assert workers
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    assert not serves(lb)
+    eventually(lambda: serves(lb), REPAIR)
+    assert not workers & site.haproxies(lb.id)
+    lb.online(REPAIR)
+    can_be_changed(lb)
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def test_amphora_killed_is_repaired(site: Site, lb: Balancer) -> None:
     before = site.processes(lb.id)
     kill(*before)
