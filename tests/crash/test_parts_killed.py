@@ -54,8 +54,13 @@ class Balancer(Struct):
         return [] if found == {(200, str(port)) for port in ports} else [str(found)]
 
     def census(self) -> Counter[str]:
-        """How many processes of each sort run in the amphora."""
-        return Counter(map(sort, self.place.processes(self.id).values()))
+        """How many processes of each sort run in the amphora.
+
+        Without the outer bwrap, which only waits: nothing is started anew when it is gone.
+        """
+        found = Counter(map(sort, self.place.processes(self.id).values()))
+        del found["bwrap"]
+        return found
 
     def victim(self, part: str) -> int:
         """The process id of a part, once it is the only one of its sort."""
