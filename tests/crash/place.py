@@ -94,6 +94,12 @@ class Place:
         subnets = client.get("/v2.0/subnets").json()["subnets"]
         return next(one for one in subnets if one["ip_version"] == 4)
 
+    def other_subnet(self, client: httpx.Client) -> dict[str, Any]:
+        """10.77.0.0/24 on a user's network, where no server is."""
+        made = client.post("/v2.0/networks", json={"network": {"name": "other"}}).json()["network"]
+        body = {"network_id": made["id"], "cidr": "10.77.0.0/24", "ip_version": 4}
+        return dict(client.post("/v2.0/subnets", json={"subnet": body}).json()["subnet"])
+
     def settled(self, client: httpx.Client, seconds: float = 30.0) -> float:
         """Wait until every object is ACTIVE; how long it took."""
 

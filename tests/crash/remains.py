@@ -18,9 +18,10 @@ NOT_OF_BALANCERS = {
     "network.db": {"net_networks", "net_subnets"},
 }
 FIRST_FILES = {
-    "clouds.yaml", "fairlead.db", "fairlead.toml", "htpasswd", "instance", "lock", "network.db",
-    "users.yaml", "secrets", "secrets/.lock", "secrets/authority.pem", "secrets/authority.sealed",
-    "secrets/heartbeat.sealed", "secrets/sealing.key", "secrets/controller.sealed",
+    "clouds.yaml", "drivers", "fairlead.db", "fairlead.toml", "htpasswd", "instance", "lock",
+    "network.db", "users.yaml", "secrets", "secrets/.lock", "secrets/authority.pem",
+    "secrets/authority.sealed", "secrets/heartbeat.sealed", "secrets/sealing.key",
+    "secrets/controller.sealed",
 }  # fmt: skip
 
 

@@ -31,11 +31,14 @@ class Request(NamedTuple):
 class Script:
     """One load balancer at a time, named after the script."""
 
-    def __init__(self, name: str, seed: int, subnet_id: str, server: str) -> None:
+    def __init__(
+        self, name: str, seed: int, subnet_id: str, server: str, far: dict[str, Any]
+    ) -> None:
+        """`far` is a subnet of another network: its members get no traffic, but bring cards."""
         self.name = name
         self.chance = random.Random(f"{name} {seed}")
         self.subnet_id = subnet_id
-        self.server = server
+        self.places = ("10.77.0.9", far["id"]), (server, None)
         self.tree: Tree | None = None
         self.ids: dict[str, str] = {}
         self.gone: list[str] = []
@@ -175,11 +178,16 @@ class Script:
         """Bodies of random members, which are put into the tree too."""
         bodies = []
         for port in self.chance.sample(SERVER_PORTS, self.chance.randint(1, 4)):
-            weight = self.chance.randint(1, 3)
+            weight = self.chance.randint(1, 3) * (port % 2)
             tree[f"member {pool} {port}"] = {"weight": weight, "admin_state_up": True}
-            body = {"address": self.server, "protocol_port": port, "weight": weight}
+            body = {**self._where(port), "weight": weight}
             bodies.append(body | {"admin_state_up": True})  # a batch keeps what is not given
         return bodies
+
+    def _where(self, port: int) -> dict[str, Any]:
+        """Where a member is; those of even ports bring the amphora another card."""
+        address, subnet_id = self.places[port % 2]
+        return {"address": address, "protocol_port": port, "subnet_id": subnet_id}
 
     def _add_listener(self) -> Request | None:
         used = {f["port"] for k, f in (self.tree or {}).items() if k.startswith("listener ")}
@@ -215,8 +223,9 @@ class Script:
         if not free:
             return None
         port = self.chance.choice(free)
-        body = {"address": self.server, "protocol_port": port}
-        after = self._with({f"member {name} {port}": {"weight": 1, "admin_state_up": True}})
+        fields = {"weight": port % 2, "admin_state_up": True}
+        body = {**self._where(port), **fields}
+        after = self._with({f"member {name} {port}": fields})
         return Request("POST", f"{LBAAS}/pools/{self.ids[pool]}/members", {"member": body}, after)
 
     def _replace_members(self) -> Request | None:
@@ -233,7 +242,8 @@ class Script:
         key = self._one("member")
         if key is None:
             return None
-        weight, up = self.chance.randint(0, 3), self.chance.random() < 0.8
+        weight = self.chance.randint(0, 3) * (int(key.split()[2]) % 2)
+        up = self.chance.random() < 0.8
         body = {"weight": weight, "admin_state_up": up}
         after = self._with({key: body})
         path = f"{LBAAS}/pools/{self._pool_id(key)}/members/{self.ids[key]}"

@@ -85,15 +85,23 @@ def check_in_force(place: Place, scripts: list[Script], client: httpx.Client) ->
     found = Remains(place.state_dir, place.instance)
     assert sorted(found.namespaces) == sorted(place.namespace(one) for one in living)
     assert len(found.homes) == len(living)
-    assert len(found.cards) == 2 * len(living), "one for management, one for the VIP"
+    far = {script.ids["lb"]: reaches_far(script) for script in scripts if script.tree is not None}
+    assert len(found.cards) == 2 * len(living) + sum(far.values()), "for management, VIP, members"
     owned = ports(place.state_dir)
     assert set(owned) == living
-    assert {len(names) for names in owned.values()} <= {3}, "VIP, its network, management"
+    for lb_id, names in owned.items():
+        assert len(names) == 3 + far[lb_id], "VIP, its network, management, members"
     for script in scripts:
         script.look(client)
         if script.tree is not None:
             shown = client.get(f"/v2/lbaas/loadbalancers/{script.ids['lb']}").json()
             check_traffic(script, shown["loadbalancer"]["vip_address"])
+
+
+def reaches_far(script: Script) -> bool:
+    """Whether a member is in the other network."""
+    members = [key for key in script.tree or {} if key.startswith("member ")]
+    return any(int(key.split()[2]) % 2 == 0 for key in members)
 
 
 def script_count(scripts: list[Script]) -> int:
@@ -114,9 +122,9 @@ def test_what_was_accepted_is_carried_out_and_nothing_is_left_over(place: Place)
     place.serve(SERVER_PORTS)
     place.service.start()
     with place.service.client() as client:
-        subnet = place.subnet(client)
+        subnet, far = place.subnet(client), place.other_subnet(client)
     scripts = [
-        Script(name, seed, subnet["id"], subnet["gateway_ip"]) for name in ("first", "second")
+        Script(name, seed, subnet["id"], subnet["gateway_ip"], far) for name in ("first", "second")
     ]
     for number in range(KILLS):
         run_until_killed(place, scripts, chance.uniform(*MOMENTS))
