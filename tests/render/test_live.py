@@ -1,13 +1,17 @@
 """Rendered files in a running haproxy: what only requests and its runtime API can tell."""
 
+import atexit
 import os
+import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +39,22 @@ def network() -> Iterator[None]:
         yield
 
 
+@cache
+def _for_everybody(script: Path) -> Path:
+    """A copy that haproxy can run without root, wherever this checkout lies."""
+    place = Path(tempfile.mkdtemp(prefix="fltest-ping-", dir="/tmp"))
+    atexit.register(shutil.rmtree, place)
+    place.chmod(0o755)
+    shutil.copy(script, place)
+    return place / script.name
+
+
 class Running:
     """haproxy at work on a tree, and its runtime API."""
 
     def __init__(self, tree: Tree, directory: Path) -> None:
         (directory / "run").mkdir()
-        site = Site(maxconn=200, directory=str(directory), ping_command=str(PING))
+        site = Site(maxconn=200, directory=str(directory), ping_command=str(_for_everybody(PING)))
         self.made: Haproxy = haproxy(tree, site)
         self._socket = str(directory / "run" / "haproxy.sock")
         self._file = directory / "haproxy.cfg"
