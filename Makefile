@@ -39,6 +39,7 @@ bench: setup ## Measure, and print a table (needs root)
 lock: ## Pin the dependencies again, hashes only
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 pyproject.toml -o requirements/runtime.txt
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile -q --universal --generate-hashes --python-version 3.11 requirements/keystone.in -o requirements/keystone.txt
 
 clean: ## Remove what setup and the tests made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -28,6 +28,13 @@ class Forbidden(FairleadError):
         super().__init__(message)
 
 
+class QuotaMet(FairleadError):
+    """The project may not have that many objects (HTTP 403); nothing was stored."""
+
+    def __init__(self, *words: str) -> None:
+        super().__init__(f"Quota has been met for resources: {', '.join(words)}")
+
+
 class NotFound(FairleadError):
     """No such object: `word` is its name in messages, such as "Load Balancer" (HTTP 404)."""
 
@@ -42,10 +49,17 @@ class Conflict(FairleadError):
 
 
 class Unsupported(FairleadError):
-    """A valid option that this provider cannot do (HTTP 501); nothing was stored."""
+    """A valid option, or action, that this provider cannot do (HTTP 501); nothing was stored."""
 
-    def __init__(self, provider: str, option: str) -> None:
-        super().__init__(f"Provider '{provider}' does not support a requested option: {option}")
+    def __init__(self, provider: str, what: str, *, asked: str = "option") -> None:
+        super().__init__(f"Provider '{provider}' does not support a requested {asked}: {what}")
+
+
+class Broken(FairleadError):
+    """A provider's driver failed (HTTP 500); nothing was stored."""
+
+    def __init__(self, provider: str, reason: str) -> None:
+        super().__init__(f"Provider '{provider}' reports error: {reason}")
 
 
 class Stale(FairleadError):

@@ -28,6 +28,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     auth_strategy: Literal["http_basic", "noauth"] = "http_basic"
     """Who is let in. `noauth` lets in everybody as an administrator: for tests only."""
 
+    policy_file: str | None = None
+    """An oslo.policy file (YAML or JSON) whose rules go before the defaults."""
+
     page_limit: Annotated[int, Meta(ge=1)] = 1000
     """The most objects a list answers at once."""
 

@@ -1,34 +1,38 @@
-"""Who calls, and what a caller may do.
+"""Who calls.
 
-Rules follow the default roles of the OpenStack tools: reader sees its project, member changes
-it, admin does everything everywhere. A child's project is its load balancer's. An
-`Authenticator` (http_basic.py, no_auth.py) turns request headers into a `Caller`; every handler
-asks one of the checks below before it answers.
+An `Authenticator` (http_basic.py, no_auth.py) turns request headers into a `Caller`; what a caller
+may do is for policy.py.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from fairlead.errors import Forbidden
-
-_WRITERS = frozenset({"member", "manager", "admin"})
-_READERS = _WRITERS | {"reader"}
-_SERVICE = "service"
+# A role includes the ones after it, as in Keystone's default roles.
+_LADDER = ("admin", "manager", "member", "reader")
 
 
 class Caller(Struct, frozen=True, kw_only=True):
-    """An authenticated user, acting in one project."""
+    """An authenticated user, acting in one project or (`system`) on the whole installation."""
 
     user: str
     project_id: str | None
     roles: frozenset[str]
+    user_id: str | None = None
+    system: bool = False
+    everything: bool = False
 
-    @property
-    def is_admin(self) -> bool:
-        """Whether every project is open to the caller."""
-        return "admin" in self.roles
+    def credentials(self) -> dict[str, Any]:
+        """What policy rules look at, in the names of the OpenStack tools."""
+        return {
+            "user_id": self.user_id or self.user,
+            "project_id": self.project_id,
+            "tenant_id": self.project_id,
+            "roles": sorted(self.roles),
+            "system_scope": "all" if self.system else None,
+            "is_admin": self.everything,
+        }
 
 
 class Authenticator(Protocol):
@@ -39,29 +43,8 @@ class Authenticator(Protocol):
         ...
 
 
-def check_read(caller: Caller, project_id: str | None) -> None:
-    """`Forbidden` unless the caller may see objects of that project."""
-    if caller.is_admin:
-        return
-    if caller.project_id != project_id or not caller.roles & _READERS:
-        raise Forbidden
-
-
-def check_list(caller: Caller, kind: str, project_id: str | None) -> None:
-    """As `check_read`, for a list; members are listed to services of the cloud too."""
-    if kind != "member" or _SERVICE not in caller.roles:
-        check_read(caller, project_id)
-
-
-def check_write(caller: Caller, project_id: str | None) -> None:
-    """`Forbidden` unless the caller may change objects of that project."""
-    if caller.is_admin:
-        return
-    if caller.project_id != project_id or not caller.roles & _WRITERS:
-        raise Forbidden
-
-
-def check_admin(caller: Caller) -> None:
-    """`Forbidden` unless the caller is an operator."""
-    if not caller.is_admin:
-        raise Forbidden
+def with_implied(roles: Iterable[str]) -> frozenset[str]:
+    """Roles with those that they include, for users whose roles stand in a file."""
+    given = frozenset(roles)
+    highest = next((n for n, role in enumerate(_LADDER) if role in given), len(_LADDER))
+    return given | frozenset(_LADDER[highest:])

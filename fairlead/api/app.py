@@ -16,7 +16,8 @@ from fairlead.api import networks
 from fairlead.api.calls import admitted, check_acceptable
 from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
 from fairlead.api.openapi import document
-from fairlead.api.operations import VERSIONS, Action, Operation, operations
+from fairlead.api.operation import Operation
+from fairlead.api.operations import VERSIONS, operations
 from fairlead.api.request_ids import stamp
 from fairlead.api.services import Services
 from fairlead.api.versions import network_version_document, version_document
@@ -61,14 +62,15 @@ def _handler(services: Services, operation: Operation) -> HTTPRouteHandler:
         name=operation.name,
         http_method=operation.method,
         status_code=200,  # of answers that set none; all of ours do
-    )(_admitting(services, operation.action, operation.kind))
+    )(_admitting(services, operation))
 
 
 def _admitting(
-    services: Services, action: Action, kind: str
+    services: Services, operation: Operation
 ) -> Callable[[AnyRequest], Awaitable[Response[bytes]]]:
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        return await action(await admitted(services, request, kind))
+        call = await admitted(services, request, operation.kind, operation.resource, operation.rule)
+        return await operation.action(call)
 
     return handle
 

@@ -11,7 +11,6 @@ import structlog
 from litestar import Response
 
 from fairlead.api import answers
-from fairlead.api.access import check_write
 from fairlead.api.calls import Call
 from fairlead.api.faults import json_response
 from fairlead.api.writing import check_addresses, check_subnets_of
@@ -47,7 +46,7 @@ async def create_balancer(call: Call) -> Response[bytes]:
 def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
     """The load balancer as asked for, without what the network will decide."""
     project_id = values.pop("project_id", None) or call.caller.project_id
-    check_write(call.caller, project_id)
+    call.allow(project_id)
     if not any(values.get(name) for name in _WHERE):
         raise Refused(f"Validation failure: VIP must contain one of: {', '.join(_WHERE)}.")
     return LoadBalancer(

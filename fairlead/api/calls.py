@@ -16,23 +16,39 @@ from msgspec import Struct
 
 from fairlead.api.access import Caller
 from fairlead.api.parameters import Parameters
+from fairlead.api.policy import rule_name
 from fairlead.api.request_ids import request_id
 from fairlead.api.services import Services
 from fairlead.domain.model import KINDS
 from fairlead.domain.types import uuid_text
-from fairlead.errors import NotFound, Refused
+from fairlead.errors import Forbidden, NotFound, Refused
 
 _DEPTH = 16
 _JSON = frozenset({"application/json", "application/*", "*/*", ""})
 
 
 class Call(Struct, frozen=True):
-    """An admitted request; `kind` is what its path is about ("" where that is no resource)."""
+    """An admitted request; `kind` is what its path is about ("" where that is no resource).
+
+    `resource` and `action` name the policy rule that decides (see policy.py).
+    """
 
     services: Services
     caller: Caller
     request: Request[Any, Any, Any]
     kind: str = ""
+    resource: str = ""
+    action: str = ""
+
+    def allows(self, project_id: str | None, action: str = "") -> bool:
+        """Whether the caller may do it, or `action`, to that project's objects."""
+        rule = rule_name(self.resource, action or self.action)
+        return self.services.policy.allows(self.caller, rule, project_id)
+
+    def allow(self, project_id: str | None, action: str = "") -> None:
+        """`Forbidden` unless `allows`."""
+        if not self.allows(project_id, action):
+            raise Forbidden
 
     def id_of(self, kind: str) -> str:
         """The id that the path gives for an object of that kind, in canonical form."""
@@ -85,12 +101,14 @@ class Call(Struct, frozen=True):
         return decoded[wrapper]
 
 
-async def admitted(services: Services, request: Request[Any, Any, Any], kind: str) -> Call:
+async def admitted(
+    services: Services, request: Request[Any, Any, Any], kind: str, resource: str, action: str
+) -> Call:
     """The call behind a request; `Unauthorized` or 406 otherwise."""
     request_id(request.scope)
     check_acceptable(request)
     caller = await services.authenticator.authenticate(request.headers)
-    return Call(services, caller, request, kind)
+    return Call(services, caller, request, kind, resource, action)
 
 
 @contextmanager

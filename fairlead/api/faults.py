@@ -25,6 +25,7 @@ STATUS_OF: dict[type[errors.FairleadError], int] = {
     errors.Refused: 400,
     errors.Unauthorized: 401,
     errors.Forbidden: 403,
+    errors.QuotaMet: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Unsupported: 501,

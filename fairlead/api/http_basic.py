@@ -22,7 +22,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from fairlead.api.access import Caller
+from fairlead.api.access import Caller, with_implied
 from fairlead.errors import Retryable, Unauthorized
 
 log = structlog.get_logger()
@@ -70,7 +70,7 @@ class HttpBasic:
         account = contents.accounts.get(user)
         if account is None:
             return Caller(user=user, project_id=None, roles=frozenset())
-        return Caller(user=user, project_id=account.project_id, roles=frozenset(account.roles))
+        return Caller(user=user, project_id=account.project_id, roles=with_implied(account.roles))
 
     async def _verify(self, contents: _Contents, user: str, password: bytes, digest: bytes) -> None:
         if self._waiting >= _WAITING:

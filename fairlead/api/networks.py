@@ -14,16 +14,15 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from fairlead.api import network_views as shown
-from fairlead.api.access import check_read, check_write
 from fairlead.api.answers import selected
 from fairlead.api.calls import Call, admitted
 from fairlead.api.faults import json_response, on_error
-from fairlead.api.operations import Method
+from fairlead.api.operation import Method
 from fairlead.api.parameters import Parameters
 from fairlead.api.services import Services
 from fairlead.domain.bodies import refused
 from fairlead.domain.observed import NetworkInfo
-from fairlead.errors import FairleadError, Forbidden, NotFound, Refused
+from fairlead.errors import FairleadError, NotFound, Refused
 from fairlead.ports import NetworkAdmin
 
 VERSION = "/v2.0"
@@ -79,6 +78,7 @@ class Directory:
 
     def __init__(self, admin: NetworkAdmin, call: Call) -> None:
         self._admin = admin
+        self._call = call
         self._caller = call.caller
 
     async def networks(self) -> _Rows:
@@ -91,16 +91,15 @@ class Directory:
 
     async def ports(self) -> _Rows:
         """Ports of the caller's project."""
-        check_read(self._caller, self._caller.project_id)
-        own, everything = self._caller.project_id, self._caller.is_admin
+        own, everything = self._scope()
         ports = await self._admin.all_ports()
         return [shown.port(p) for p in ports if everything or p.project_id == own]
 
     async def create_network(self, body: NetworkBody) -> dict[str, Any]:
         """A network of the caller's, or of the named project for operators."""
         project_id = self._owner(body)
-        if body.shared and not self._caller.is_admin:
-            raise Forbidden
+        if body.shared:
+            self._call.allow(None, "share")
         _check_up(body.admin_state_up)
         made = await self._admin.create_network(
             body.name, project_id=project_id, shared=body.shared
@@ -110,7 +109,7 @@ class Directory:
     async def create_subnet(self, body: SubnetBody) -> dict[str, Any]:
         """A range on a network of the caller's."""
         network = await self._network(body.network_id)
-        check_write(self._caller, network.project_id)
+        self._call.allow(network.project_id)
         if body.ip_version not in (None, 6 if ":" in body.cidr else 4):
             raise refused("ip_version", body.ip_version, "It is not the version of cidr.")
         made = await self._admin.create_subnet(
@@ -141,7 +140,7 @@ class Directory:
 
     async def delete(self, kind: str, row: dict[str, Any]) -> None:
         """Remove what the caller owns."""
-        check_write(self._caller, row["project_id"])
+        self._call.allow(row["project_id"])
         await {
             "network": self._admin.delete_network,
             "subnet": self._admin.delete_subnet,
@@ -149,8 +148,7 @@ class Directory:
         }[kind](row["id"])
 
     async def _visible(self) -> list[NetworkInfo]:
-        check_read(self._caller, self._caller.project_id)
-        own, everything = self._caller.project_id, self._caller.is_admin
+        own, everything = self._scope()
         networks = await self._admin.networks()
         return [n for n in networks if everything or n.shared or n.project_id == own]
 
@@ -160,9 +158,17 @@ class Directory:
                 return network
         raise NotFound("Network", network_id)
 
+    def _scope(self) -> tuple[str | None, bool]:
+        """The caller's project, and whether it sees all of them."""
+        own = self._caller.project_id
+        everything = self._call.allows(None, "get_all-global")
+        if not everything:
+            self._call.allow(own, "get_all")
+        return own, everything
+
     def _owner(self, body: NetworkBody | SubnetBody | PortBody) -> str:
         project_id = body.project_id or body.tenant_id or self._caller.project_id
-        check_write(self._caller, project_id)
+        self._call.allow(project_id)
         return str(project_id)
 
 
@@ -184,16 +190,16 @@ KINDS: dict[str, Kind] = {
 
 def handlers(services: Services, admin: NetworkAdmin) -> list[HTTPRouteHandler]:
     """Route handlers for list, show, create and delete of each kind."""
-    rows: tuple[tuple[Method, str, _Act], ...] = (
-        ("GET", "", _list),
-        ("POST", "", _create),
-        ("GET", "/{object_id:str}", _show),
-        ("DELETE", "/{object_id:str}", _delete),
+    rows: tuple[tuple[Method, str, _Act, str], ...] = (
+        ("GET", "", _list, "get_all"),
+        ("POST", "", _create, "post"),
+        ("GET", "/{object_id:str}", _show, "get_all"),
+        ("DELETE", "/{object_id:str}", _delete, "delete"),
     )
     return [
-        _handler(services, admin, kind, method, f"{VERSION}/{kind}s{path}", act)
+        _handler(services, admin, kind, method, f"{VERSION}/{kind}s{path}", act, action)
         for kind in KINDS
-        for method, path, act in rows
+        for method, path, act, action in rows
     ]
 
 
@@ -215,9 +221,10 @@ def _handler(
     method: Method,
     path: str,
     act: _Act,
+    action: str,
 ) -> HTTPRouteHandler:
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        call = await admitted(services, request, kind)
+        call = await admitted(services, request, kind, "network", action)
         return await act(call, Directory(admin, call), kind)
 
     return HTTPRouteHandler(

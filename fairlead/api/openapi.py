@@ -22,7 +22,8 @@ from fairlead.api.openapi_schemas import (
     other_answers,
     request_types,
 )
-from fairlead.api.operations import Operation, operations
+from fairlead.api.operation import Body, Operation
+from fairlead.api.operations import operations
 from fairlead.domain.model import KINDS
 
 Json = dict[str, Any]
@@ -77,22 +78,28 @@ class _Schemas:
         self._answers: dict[str, Any] = {**answer_types(), **other_answers()}
         faults = (Fault, RoutingFault, Unauthenticated)
         theirs = [NetworkFault, *(k.body for k in networks.KINDS.values())] if with_networks else []
-        types = [*self._requests.values(), *self._answers.values(), *faults, Link, *theirs]
+        named = [body for o in operations() for body in (o.takes, o.gives)]
+        areas = [body for body in named if isinstance(body, type)]
+        types = [*self._requests.values(), *self._answers.values(), *faults, Link, *theirs, *areas]
         _, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
 
-    def of(self, type_: type[Any]) -> Json:
+    def of(self, type_: Any) -> Json:
         """A reference to a type's schema."""
         return {"$ref": _REFERENCE.format(name=type_.__name__)}
 
-    def request(self, kind: str, use: str) -> Json:
+    def request(self, kind: str, use: Body) -> Json:
         """The body of a request."""
+        if not isinstance(use, str):
+            return self.of(use)
         if use == "batch":
             one = self.of(self._requests[kind, "create"])
             return _object({KINDS[kind].plural: {"type": "array", "items": one}})
         return _object({KINDS[kind].wrapper: self.of(self._requests[kind, use])})
 
-    def answer(self, kind: str, gives: str) -> Json:
+    def answer(self, kind: str, gives: Body) -> Json:
         """The body of an answer."""
+        if not isinstance(gives, str):
+            return self.of(gives)
         if gives == "one":
             return _object({KINDS[kind].wrapper: self.of(self._answers[kind])})
         if gives != "list":
@@ -108,7 +115,7 @@ def _described(operation: Operation, schemas: _Schemas) -> Json:
     found: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "tags": [KINDS[operation.kind].word],
+        "tags": [operation.tag],
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {
             str(operation.status): _success(operation, schemas),
@@ -138,7 +145,7 @@ def _path_parameters(path: str) -> list[Json]:
 
 def _query_parameters(operation: Operation) -> list[Json]:
     texts = {"type": "array", "items": {"type": "string"}}
-    found: list[Json] = []
+    found = [_query(name, {"type": "string"}, what) for name, what in operation.query.items()]
     if operation.flag:
         found.append(_query(operation.flag, {"type": "boolean", "default": False}))
     if operation.gives in ("one", "list") and operation.method == "GET":

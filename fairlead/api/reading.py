@@ -11,7 +11,6 @@ import msgspec
 from litestar import Response
 
 from fairlead.api import answers, selection
-from fairlead.api.access import check_admin, check_list, check_read
 from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.faults import json_response
 from fairlead.domain import views
@@ -33,7 +32,7 @@ async def show_list(call: Call) -> Response[bytes]:
     else:
         with finding_the_path():
             above = await entry_of(call, *holder)
-        check_list(call.caller, call.kind, above.resource.project_id)
+        call.allow(above.resource.project_id)
         asked = call.parameters.one("project_id") or call.parameters.one("tenant_id")
         query = selection.query_of(call, holder[1], asked)
     page = await call.services.store.list(query)
@@ -62,7 +61,7 @@ async def show(call: Call) -> Response[bytes]:
 async def show_statuses(call: Call) -> Response[bytes]:
     """The status tree of a load balancer."""
     tree = await call.services.store.tree(call.object_id)
-    check_read(call.caller, tree.root.project_id)
+    call.allow(tree.root.project_id)
     return json_response({"statuses": {"loadbalancer": views.status_tree(tree)}})
 
 
@@ -77,7 +76,7 @@ async def show_stats(call: Call) -> Response[bytes]:
 
 async def show_events(call: Call) -> Response[bytes]:
     """What happened to a load balancer, newest first; for operators."""
-    check_admin(call.caller)
+    call.allow(None)
     limit = selection.limit_of(call.parameters, call.services.page_maximum, EVENTS)
     lb_id = (await readable(call)).resource.id
     events = await call.services.store.events(lb_id, limit=limit)
@@ -88,7 +87,7 @@ async def readable(call: Call) -> Entry:
     """The object the path is about; `NotFound`, then `Forbidden`."""
     holder = call.holder
     one = await entry_of(call, call.kind, call.object_id, parent_id=holder and holder[1])
-    check_read(call.caller, one.resource.project_id)
+    call.allow(one.resource.project_id)
     return one
 
 

@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 import msgspec
 from litestar.exceptions import HTTPException
 
-from fairlead.api.access import check_read
 from fairlead.api.calls import Call
 from fairlead.api.parameters import Parameters
 from fairlead.domain.bodies import choices, refused
@@ -55,10 +54,10 @@ def project_of(call: Call) -> str | None:
     """The project a list is narrowed to, None for all; `Forbidden` for a foreign one."""
     given = call.parameters
     asked = given.one("project_id") or given.one("tenant_id")
-    if call.caller.is_admin:
+    if call.allows(None, "get_all-global"):
         return asked
-    check_read(call.caller, asked or call.caller.project_id)
-    return call.caller.project_id
+    call.allow(asked or call.caller.project_id)
+    return asked or call.caller.project_id
 
 
 def links_of(call: Call, query: Query, page: Sequence[Entry]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from fairlead.api.access import Authenticator
+from fairlead.api.policy import Policy
 from fairlead.ports import Clock, Network, NetworkAdmin, Store, WorkQueue
 
 
@@ -22,5 +23,6 @@ class Services(Struct, frozen=True, kw_only=True):
     clock: Clock
     new_id: Callable[[], str]
     authenticator: Authenticator
+    policy: Policy
     page_maximum: int = 1000
     body_maximum: int = 4 * 1024 * 1024

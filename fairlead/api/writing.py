@@ -6,14 +6,13 @@ pending. Whether the caller may is checked inside the edit, on the very tree tha
 Creating a load balancer is in balancers.py.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from litestar import Response
 
 from fairlead.api import answers
-from fairlead.api.access import check_write
 from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.faults import json_response
 from fairlead.api.reading import entry_of
@@ -68,23 +67,29 @@ async def replace_members(call: Call) -> Response[bytes]:
     check_addresses(call, values)
     lb_id = await _tree_of(call)
     await check_subnets(call, lb_id, values)
+    additive = call.parameters.flag("additive_only")
     replacing = edits.replace_members(
         call.id_of("pool"),
         values,
-        additive_only=call.parameters.flag("additive_only"),
+        additive_only=additive,
         new_ids=[call.services.new_id() for _ in values],
         now=call.services.clock.now(),
     )
-    await edit(call, lb_id, replacing)
+    removing = () if additive else ("delete",)
+    await edit(call, lb_id, replacing, ("post", "put", *removing))
     return Response(b"", status_code=202)
 
 
-async def edit(call: Call, lb_id: str, change: edits.Edit) -> Tree:
-    """Edit a tree the caller may change, below the parent that the path names, and wake up."""
+async def edit(call: Call, lb_id: str, change: edits.Edit, actions: Sequence[str] = ()) -> Tree:
+    """Edit a tree the caller may change, below the parent that the path names, and wake up.
+
+    `actions` are what the caller must be allowed to do, if not just what the operation says.
+    """
     holder = call.holder
 
     def checked(tree: Tree) -> Tree:
-        check_write(call.caller, tree.root.project_id)
+        for action in actions or (call.action,):
+            call.allow(tree.root.project_id, action)
         if holder is not None:
             _check_below(tree, call, holder)
         return change(tree)
@@ -117,7 +122,7 @@ async def check_subnets(call: Call, lb_id: str, members: Iterable[Mapping[str, A
     if not wanted:
         return
     owner = (await entry_of(call, "loadbalancer", lb_id)).resource.project_id
-    check_write(call.caller, owner)
+    call.allow(owner)
     await check_subnets_of(call, owner, wanted)
 
 

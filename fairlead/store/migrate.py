@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fairlead.errors import Permanent
 from fairlead.store.database import Database
 
-NEWEST = "0001"
+NEWEST = "0002"
 SCRIPTS = Path(__file__).parent / "migrations"
 _STORED = sa.table("alembic_version", sa.column("version_num"))
 

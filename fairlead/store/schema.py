@@ -87,6 +87,15 @@ observations = sa.Table(
     sa.Column("operating_status", sa.String(16), nullable=False),
 )
 
+# What a third party's provider driver last reported of an object, and of which generation.
+reports = sa.Table(
+    "reports",
+    metadata,
+    sa.Column("id", ID, _below(resources.c.id), primary_key=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("provisioning_status", sa.String(16), nullable=False),
+)
+
 amphorae = sa.Table(
     "amphorae",
     metadata,
@@ -132,4 +141,40 @@ counters = sa.Table(
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+# Flavors, availability zones and their profiles. `unique_name` is set where a kind's names are
+# unique; `parent_id` is the profile, which cannot go while it is used.
+catalog = sa.Table(
+    "catalog",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("unique_name", sa.String(255)),
+    sa.Column("parent_id", ID, sa.ForeignKey("catalog.id")),
+    sa.Column("doc", DOCUMENT, nullable=False),
+    sa.Index("catalog_unique_ix", "kind", "unique_name", unique=True),
+    sa.Index("catalog_parent_ix", "parent_id"),
+)
+
+quotas = sa.Table(
+    "quotas",
+    metadata,
+    sa.Column("project_id", ID, primary_key=True),
+    sa.Column("doc", DOCUMENT, nullable=False),
+)
+
+# Secrets of users and containers of them; `sealed` is the payload, encrypted.
+secrets = sa.Table(
+    "secrets",
+    metadata,
+    sa.Column("id", ID, primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("project_id", ID),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("sealed", sa.LargeBinary),
+    sa.Column("doc", DOCUMENT, nullable=False),
+    sa.Index("secrets_project_ix", "kind", "project_id", "created_at", "id"),
 )

@@ -13,8 +13,9 @@ import httpx
 import msgspec
 import pytest
 
-from fairlead.api.access import Caller
+from fairlead.api.access import Caller, with_implied
 from fairlead.api.app import create_app
+from fairlead.api.policy import Policy
 from fairlead.api.services import Services
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.fake import FakeNetwork, FakeWorld
@@ -34,7 +35,7 @@ class Names:
         said = headers.get("x-test-user", "").split()
         if not said:
             raise Unauthorized("Who are you?")
-        roles = frozenset(said[2].split(",")) if len(said) > 2 else frozenset()
+        roles = with_implied(said[2].split(",") if len(said) > 2 else ())
         return Caller(user=said[0], project_id=said[1], roles=roles)
 
 
@@ -125,6 +126,7 @@ class House:
             clock=SystemClock(),
             new_id=lambda: str(uuid.uuid4()),
             authenticator=Names(),
+            policy=Policy(),
             body_maximum=1024 * 1024,
         )
         self.client = self.serving(self.services)

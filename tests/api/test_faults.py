@@ -206,7 +206,7 @@ async def test_what_nobody_foresaw_says_nothing_of_the_inside(house: House, desk
 def test_the_table_of_statuses() -> None:
     assert {e.__name__: s for e, s in STATUS_OF.items()} == {
         "Refused": 400, "Unauthorized": 401, "Forbidden": 403, "NotFound": 404, "Conflict": 409,
-        "Unsupported": 501, "Retryable": 503,
+        "QuotaMet": 403, "Unsupported": 501, "Retryable": 503,
     }  # fmt: skip
     assert status_of(errors.Stale("x")) == status_of(errors.Fenced("x")) == 500
 

@@ -1,0 +1,50 @@
+"""What one operation of the API is, as data.
+
+Every area of the API gives its operations as a list of these (see operations.py); app.py serves
+them, openapi.py describes them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from litestar import Response
+from msgspec import Struct
+
+from fairlead.api.calls import Call
+from fairlead.domain.model import KINDS
+
+Action = Callable[[Call], Awaitable[Response[bytes]]]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Body = str | type[Struct] | None
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One method on one path, relative to the version ("/v2").
+
+    `kind` is a kind of the tree, or what the area calls its own; `resource` and `rule` name the
+    policy rule. `takes` and `gives` are the bodies, wrapper included, as types; for kinds of the
+    tree they are words: "create", "update", "batch" for requests, "one", "list", "statuses",
+    "stats", "events" for answers. None is no body. `flag` is a yes-or-no query parameter that the
+    operation alone understands, `query` are further parameters by name, with what they mean.
+    """
+
+    method: Method
+    path: str
+    kind: str
+    resource: str
+    rule: str
+    name: str
+    summary: str
+    action: Action
+    status: int = 200
+    takes: Body = None
+    gives: Body = None
+    flag: str | None = None
+    query: Mapping[str, str] = {}
+    description: str = ""
+    example: Any = None
+
+    @property
+    def tag(self) -> str:
+        """The heading it stands under in the document."""
+        return KINDS[self.kind].word if self.kind in KINDS else self.kind

@@ -1,0 +1,93 @@
+"""What is remembered."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from fairlead.domain.edits import Edit
+from fairlead.domain.events import Event
+from fairlead.domain.observed import Amphora
+from fairlead.domain.query import Query
+from fairlead.domain.tree import Tree
+from fairlead.domain.views import Entry
+from fairlead.wire.heartbeat import Counters
+
+
+class Store(Protocol):
+    """Desired trees, amphora records, observations, statistics and events."""
+
+    async def edit(self, lb_id: str, edit: Edit) -> Tree:
+        """Apply a pure edit to the newest tree, save it with generation + 1, and return it.
+
+        Compare-and-set on the generation: when two edits meet, the later one is computed
+        again from the newer tree. An edit that returns its input unchanged saves nothing.
+        `NotFound` when no such tree exists. Does not wake the controller.
+        """
+        ...
+
+    async def create(self, tree: Tree) -> Tree:
+        """Store a new tree of generation 1; `Conflict` when its id exists."""
+        ...
+
+    async def tree(self, lb_id: str) -> Tree:
+        """The tree with its generations and observed operating statuses, by one query."""
+        ...
+
+    async def owner(self, kind: str, object_id: str) -> str:
+        """The load balancer id an object of that kind belongs to; `NotFound`."""
+        ...
+
+    async def list(self, query: Query) -> Sequence[Entry]:
+        """One page of entries, filtered and sorted by the database."""
+        ...
+
+    async def all_ids(self) -> Sequence[str]:
+        """Ids of every stored load balancer."""
+        ...
+
+    async def settle(self, lb_id: str, generation: int, epoch: int) -> None:
+        """Record that `generation` is in force, and remove what it deleted.
+
+        A deleted load balancer goes with all its rows, events included. `Fenced` when a
+        newer epoch has written.
+        """
+        ...
+
+    async def give_up(self, lb_id: str, generation: int, epoch: int) -> None:
+        """Record that `generation` could not be applied (status ERROR until it is)."""
+        ...
+
+    async def put_amphora(self, amphora: Amphora) -> None:
+        """Create or replace an amphora's record."""
+        ...
+
+    async def drop_amphora(self, amphora_id: str) -> None:
+        """Remove an amphora's record and its statistics."""
+        ...
+
+    async def amphorae(self, lb_id: str | None = None) -> Sequence[Amphora]:
+        """Records of one load balancer, or of all, by slot."""
+        ...
+
+    async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
+        """Set the observed operating status of objects, given by id."""
+        ...
+
+    async def count(self, lb_id: str, amphora_id: str, counters: Mapping[str, Counters]) -> None:
+        """Set an amphora's running totals per listener id."""
+        ...
+
+    async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
+        """Totals per listener id over all amphorae."""
+        ...
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """Append events; the oldest beyond a bound per load balancer are dropped."""
+        ...
+
+    async def events(self, lb_id: str, *, limit: int = 100) -> Sequence[Event]:
+        """The newest events of a load balancer, newest first."""
+        ...
+
+    async def next_epoch(self) -> int:
+        """A fencing number greater than every one handed out before."""
+        ...

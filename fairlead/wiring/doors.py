@@ -1,0 +1,30 @@
+"""Who is let in, and what they may do."""
+
+from pathlib import Path
+
+import msgspec
+
+from fairlead.api.access import Authenticator
+from fairlead.api.first_user import HTPASSWD, USERS, ensure_admin
+from fairlead.api.http_basic import HttpBasic
+from fairlead.api.no_auth import NoAuth
+from fairlead.api.policy import Policy
+from fairlead.errors import Refused
+from fairlead.settings import Settings
+
+
+def authenticator(settings: Settings, state_dir: Path) -> Authenticator:
+    """Who lets callers in; the first start makes the user admin and writes clouds.yaml."""
+    if settings.api.auth_strategy == "noauth":
+        return NoAuth()
+    ensure_admin(state_dir, url=f"http://{settings.api.listen}")
+    try:
+        return HttpBasic(state_dir / HTPASSWD, state_dir / USERS)
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise Refused(f"The users in {state_dir}/{HTPASSWD} and {USERS}: {error}") from error
+
+
+def policy(settings: Settings) -> Policy:
+    """The rules, with an operator's file on top of the defaults."""
+    file = settings.api.policy_file
+    return Policy(None if file is None else Path(file))

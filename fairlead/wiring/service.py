@@ -1,0 +1,130 @@
+"""`Service` is everything in one process: store, queue, drivers, controller, health and the API.
+
+Made by `cli serve`; tests make one too. Starting it finds what an earlier process left, adopts
+it and repairs it; stopping it leaves amphorae alone.
+"""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import structlog
+from litestar import Litestar
+
+from fairlead.api.app import create_app
+from fairlead.api.services import Services
+from fairlead.controller.executor import Executor
+from fairlead.controller.health import Health
+from fairlead.controller.housekeeping import Housekeeping
+from fairlead.controller.observer import Drivers
+from fairlead.controller.reconciler import Patience, Reconciler
+from fairlead.drivers.clock import SystemClock
+from fairlead.drivers.queue_memory import MemoryQueue
+from fairlead.settings import Settings
+from fairlead.store import SqlStore
+from fairlead.wiring import doors
+from fairlead.wiring.places import only_one, private, same_drivers
+from fairlead.wiring.worlds import Outside, fake_world, host_world, renderer
+
+log = structlog.get_logger()
+
+
+class Service:
+    """One process that does everything; use as an async context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state_dir = Path(settings.state_dir)
+        self.clock = SystemClock()
+        self.queue = MemoryQueue()
+        self.store = SqlStore(f"sqlite+aiosqlite:///{self.state_dir}/fairlead.db")
+        self._stack = AsyncExitStack()
+        self.outside: Outside
+        self.app: Litestar
+
+    async def __aenter__(self) -> "Service":
+        async with self._stack as stack:
+            stack.enter_context(only_one(self.state_dir))
+            same_drivers(self.state_dir, self.settings.drivers)
+            private(self.state_dir / "fairlead.db")
+            await self.store.start()
+            stack.push_async_callback(self.store.close)
+            world = fake_world if self.settings.drivers == "fake" else host_world
+            self.outside = await world(self.settings, self.clock, stack)
+            self.app = create_app(self._services())
+            await self._start_controller(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    def _services(self) -> Services:
+        return Services(
+            store=self.store,
+            queue=self.queue,
+            network=self.outside.network,
+            network_admin=self.outside.network_admin,
+            clock=self.clock,
+            new_id=lambda: str(uuid.uuid4()),
+            authenticator=doors.authenticator(self.settings, self.state_dir),
+            policy=doors.policy(self.settings),
+            page_maximum=self.settings.api.page_limit,
+        )
+
+    async def _start_controller(self, stack: AsyncExitStack) -> None:
+        """Clean up, adopt what runs, then keep reconciling, listening and watching."""
+        controller, health, outside = self.settings.controller, self.settings.health, self.outside
+        epoch = await self.store.next_epoch()
+        watcher = Health(
+            self.store, self.queue, outside.amphorae, outside.secrets, self.clock,
+            silence=health.silence,
+            lag=health.clock_skew + health.interval,
+        )  # fmt: skip
+        housekeeping = Housekeeping(
+            self.store, outside.network, outside.compute, self.queue, self.clock,
+            resync=controller.resync,
+        )  # fmt: skip
+        reconciler = self._reconciler(epoch, watcher.settled)
+        await housekeeping.resync()
+        loops = [reconciler.run() for _ in range(controller.runners)]
+        loops += [watcher.receive(outside.heartbeats), watcher.watch(), housekeeping.run()]
+        for loop in loops:
+            stack.push_async_callback(_cancel, asyncio.create_task(loop))
+
+    def _reconciler(self, epoch: int, settled: Callable[[str], None]) -> Reconciler:
+        controller, health, outside = self.settings.controller, self.settings.health, self.outside
+        drivers = Drivers(
+            store=self.store,
+            network=outside.network,
+            compute=outside.compute,
+            amphorae=outside.amphorae,
+        )
+        executor = Executor(
+            drivers,
+            outside.secrets,
+            self.clock,
+            health_managers=outside.health_managers,
+            heartbeat_interval=health.interval,
+            step_seconds=controller.step_seconds,
+        )
+        return Reconciler(
+            drivers, executor, self.queue, self.clock,
+            render=renderer(self.settings),
+            patience=Patience(
+                retries=controller.retries,
+                first_pause=controller.first_pause,
+                slow_retry=controller.slow_retry,
+            ),
+            repairs=max(1, controller.runners // 2),
+            epoch=epoch,
+            settled=settled,
+        )  # fmt: skip
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
