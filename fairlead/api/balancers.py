@@ -47,6 +47,8 @@ def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
     """The load balancer as asked for, without what the network will decide."""
     project_id = values.pop("project_id", None) or call.caller.project_id
     call.allow(project_id)
+    values["provider"] = values.get("provider") or call.services.providers.default
+    call.services.providers.get(values["provider"])
     if not any(values.get(name) for name in _WHERE):
         raise Refused(f"Validation failure: VIP must contain one of: {', '.join(_WHERE)}.")
     return LoadBalancer(

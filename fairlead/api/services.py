@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from fairlead.api.access import Authenticator
 from fairlead.api.policy import Policy
-from fairlead.ports import Clock, Network, NetworkAdmin, Store, WorkQueue
+from fairlead.ports import Clock, Network, NetworkAdmin, Providers, Store, Vault, WorkQueue
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -20,6 +20,8 @@ class Services(Struct, frozen=True, kw_only=True):
     queue: WorkQueue
     network: Network
     network_admin: NetworkAdmin | None
+    vault: Vault
+    providers: Providers
     clock: Clock
     new_id: Callable[[], str]
     authenticator: Authenticator

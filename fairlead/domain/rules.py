@@ -105,7 +105,8 @@ def check(tree: Tree, changed: Iterable[Resource]) -> None:
         _supported(tree, current)
         for name, why in protocols.NOT_FOUND.get(one.KIND, {}).items():
             _keeps_default(current, name, why)
-        _CHECKS[one.KIND](tree, current)
+        if one.KIND in _CHECKS:
+            _CHECKS[one.KIND](tree, current)
 
 
 def check_size(objects: int) -> None:
@@ -129,11 +130,6 @@ def _keeps_default(resource: Resource, name: str, why: str) -> None:
     value = getattr(resource, name)
     if value != settable(resource.KIND, at_creation=True)[name].default:
         raise refused(name, value, why)
-
-
-def _load_balancer(tree: Tree, balancer: LoadBalancer) -> None:
-    if balancer.provider not in ("amphora", "octavia"):
-        raise Refused(f"Provider '{balancer.provider}' is not enabled.")
 
 
 def _listener(tree: Tree, listener: Listener) -> None:
@@ -273,7 +269,6 @@ def check_removal(tree: Tree, going: Resource, *, cascade: bool) -> None:
 
 
 _CHECKS: dict[str, Any] = {
-    "loadbalancer": _load_balancer,
     "listener": _listener,
     "pool": _pool,
     "member": _member,

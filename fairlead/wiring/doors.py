@@ -1,4 +1,4 @@
-"""Who is let in, and what they may do."""
+"""Who is let in, what they may do, and who provides what they ask for."""
 
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from fairlead.api.first_user import HTPASSWD, USERS, ensure_admin
 from fairlead.api.http_basic import HttpBasic
 from fairlead.api.no_auth import NoAuth
 from fairlead.api.policy import Policy
+from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
 from fairlead.errors import Refused
+from fairlead.ports import Providers
 from fairlead.settings import Settings
 
 
@@ -28,3 +30,8 @@ def policy(settings: Settings) -> Policy:
     """The rules, with an operator's file on top of the defaults."""
     file = settings.api.policy_file
     return Policy(None if file is None else Path(file))
+
+
+def providers(settings: Settings) -> Providers:
+    """The enabled providers."""
+    return Registry(AmphoraProvider(), AmphoraProvider("octavia"))

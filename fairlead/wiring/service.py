@@ -68,6 +68,8 @@ class Service:
             queue=self.queue,
             network=self.outside.network,
             network_admin=self.outside.network_admin,
+            vault=self.outside.vault,
+            providers=doors.providers(self.settings),
             clock=self.clock,
             new_id=lambda: str(uuid.uuid4()),
             authenticator=doors.authenticator(self.settings, self.state_dir),

@@ -18,7 +18,8 @@ from fairlead.api.app import create_app
 from fairlead.api.policy import Policy
 from fairlead.api.services import Services
 from fairlead.drivers.clock import SystemClock
-from fairlead.drivers.fake import FakeNetwork, FakeWorld
+from fairlead.drivers.fake import FakeNetwork, FakeVault, FakeWorld
+from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
 from fairlead.drivers.queue_memory import MemoryQueue
 from fairlead.errors import NotFound, Unauthorized
 from fairlead.store import SqlStore
@@ -123,6 +124,8 @@ class House:
             queue=self.queue,
             network=SomeSubnets(self.world),
             network_admin=None,
+            vault=FakeVault(),
+            providers=Registry(AmphoraProvider(), AmphoraProvider("octavia")),
             clock=SystemClock(),
             new_id=lambda: str(uuid.uuid4()),
             authenticator=Names(),

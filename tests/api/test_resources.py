@@ -294,3 +294,11 @@ async def test_every_write_wakes_the_controller(house: House, desk: Desk) -> Non
 
 async def test_ids_are_ids(desk: Desk) -> None:
     assert uuid.UUID((await desk.balancer())["id"]).version == 4
+
+
+async def test_an_unknown_provider_is_not_enabled(desk: Desk) -> None:
+    body = {"loadbalancer": {"vip_subnet_id": SUBNET, "provider": "ovn"}}
+    answer = await desk.post(LB, body, 400)
+    assert answer["faultstring"] == "Provider 'ovn' is not enabled."
+    assert (await desk.balancer(provider="octavia"))["provider"] == "octavia"
+    assert (await desk.balancer(provider=None))["provider"] == "amphora"

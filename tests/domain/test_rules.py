@@ -101,11 +101,6 @@ def test_what_cannot_be_here_is_refused_by_name(name: str, body: dict[str, Any])
     refused_as(Refused, body, f"Invalid input for field/attribute {name}")
 
 
-def test_an_unknown_provider_is_not_enabled() -> None:
-    refused_as(Refused, {"provider": "ovn"}, "Provider 'ovn' is not enabled")
-    assert planted({"provider": "octavia"}).root.provider == "octavia"
-
-
 PERSISTENCE = [
     ({"type": "SOURCE_IP"}, None), ({"type": "HTTP_COOKIE"}, None),
     ({"type": "APP_COOKIE", "cookie_name": "a'b.c"}, None), ({}, "type"),

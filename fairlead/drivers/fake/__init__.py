@@ -8,9 +8,10 @@ fakes pass the same contract suites as the real drivers.
 from fairlead.drivers.fake.machines import FakeAmphorae, FakeCompute, FakeHeartbeats
 from fairlead.drivers.fake.network import MANAGEMENT_NETWORK, FakeNetwork
 from fairlead.drivers.fake.secrets import FakeSecrets
+from fairlead.drivers.fake.vault import FakeVault
 from fairlead.drivers.fake.world import Crashed, FakeMachine, FakeWorld
 
 __all__ = [
     "MANAGEMENT_NETWORK", "Crashed", "FakeAmphorae", "FakeCompute", "FakeHeartbeats",
-    "FakeMachine", "FakeNetwork", "FakeSecrets", "FakeWorld",
+    "FakeMachine", "FakeNetwork", "FakeSecrets", "FakeVault", "FakeWorld",
 ]  # fmt: skip

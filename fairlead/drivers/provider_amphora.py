@@ -1,0 +1,57 @@
+"""The provider that Fairlead itself is: haproxy in amphorae of its own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fairlead.domain.tree import Tree
+from fairlead.errors import Refused, Unsupported
+from fairlead.ports import Provider
+
+
+class AmphoraProvider:
+    """Under the name `amphora`, and under `octavia`, which other installations call it."""
+
+    own = True
+
+    def __init__(self, name: str = "amphora") -> None:
+        self.name = name
+        self.description = "Amphorae of Fairlead itself."
+
+    async def flavor_capabilities(self) -> Mapping[str, str]:
+        """None yet."""
+        return {}
+
+    async def zone_capabilities(self) -> Mapping[str, str]:
+        """None yet."""
+        return {}
+
+    async def validate_flavor(self, data: Mapping[str, Any]) -> None:
+        """`Unsupported` for an unknown key."""
+        for key in data:
+            raise Unsupported(self.name, f"flavor key {key}")
+
+    async def validate_zone(self, data: Mapping[str, Any]) -> None:
+        """`Unsupported` for an unknown key."""
+        for key in data:
+            raise Unsupported(self.name, f"availability zone key {key}")
+
+    async def changing(self, before: Tree | None, after: Tree) -> None:
+        """Nothing to tell: the controller sees the tree."""
+
+
+class Registry:
+    """The enabled providers, the first one the default."""
+
+    def __init__(self, *providers: Provider) -> None:
+        self._providers = {provider.name: provider for provider in providers}
+        self.default = providers[0].name
+
+    def all(self) -> Mapping[str, Provider]:
+        """As the port."""
+        return self._providers
+
+    def get(self, name: str) -> Provider:
+        """As the port."""
+        if name not in self._providers:
+            raise Refused(f"Provider '{name}' is not enabled.")
+        return self._providers[name]
