@@ -31,6 +31,12 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     policy_file: str | None = None
     """An oslo.policy file (YAML or JSON) whose rules go before the defaults."""
 
+    policy_new_defaults: bool = True
+    """Whether Keystone's default roles count alone; if not, the load-balancer_* roles do, too."""
+
+    policy_enforce_scope: bool = True
+    """Whether only tokens for a project are let in, and not those for the system or a domain."""
+
     page_limit: Annotated[int, Meta(ge=1)] = 1000
     """The most objects a list answers at once."""
 

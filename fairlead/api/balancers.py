@@ -47,6 +47,8 @@ def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
     """The load balancer as asked for, without what the network will decide."""
     project_id = values.pop("project_id", None) or call.caller.project_id
     call.allow(project_id)
+    if project_id is None:
+        raise Refused("Validation failure: Missing project ID in request where one is required.")
     values["provider"] = values.get("provider") or call.services.providers.default
     call.services.providers.get(values["provider"])
     if not any(values.get(name) for name in _WHERE):

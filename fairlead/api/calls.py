@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from fairlead.api.access import Caller
 from fairlead.api.parameters import Parameters
-from fairlead.api.policy import rule_name
+from fairlead.api.policy_rules import rule_name
 from fairlead.api.request_ids import request_id
 from fairlead.api.services import Services
 from fairlead.domain.model import KINDS

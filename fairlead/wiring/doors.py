@@ -28,8 +28,12 @@ def authenticator(settings: Settings, state_dir: Path) -> Authenticator:
 
 def policy(settings: Settings) -> Policy:
     """The rules, with an operator's file on top of the defaults."""
-    file = settings.api.policy_file
-    return Policy(None if file is None else Path(file))
+    api = settings.api
+    return Policy(
+        None if api.policy_file is None else Path(api.policy_file),
+        new_only=api.policy_new_defaults,
+        scoped=api.policy_enforce_scope,
+    )
 
 
 def providers(settings: Settings) -> Providers:

@@ -30,14 +30,18 @@ LB = "/v2/lbaas/loadbalancers"
 
 
 class Names:
-    """Authentication by a header: "user project role,role"."""
+    """Authentication by a header: "user project role,role"; system and domain are no projects."""
 
     async def authenticate(self, headers: Any) -> Caller:
         said = headers.get("x-test-user", "").split()
         if not said:
             raise Unauthorized("Who are you?")
         roles = with_implied(said[2].split(",") if len(said) > 2 else ())
-        return Caller(user=said[0], project_id=said[1], roles=roles)
+        project, scope = (None, said[1]) if said[1] in ("system", "domain") else (said[1], "")
+        return Caller(
+            user=said[0], project_id=project, roles=roles,
+            system=scope == "system", domain_id="d1" if scope == "domain" else None,
+        )  # fmt: skip
 
 
 class SomeSubnets(FakeNetwork):

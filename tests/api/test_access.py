@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
+from fairlead.api.policy import Policy
 from fairlead.domain.model import KINDS
 from tests.api.conftest import LB, SUBNET, Desk, House
 from tests.api.test_resources import UNKNOWN, Fleet, build
@@ -126,3 +128,23 @@ async def test_without_credentials(house: House) -> None:
     assert answer.json()["error"]["code"] == 401
     for path in ("/", "/v2", "/v2.0/lbaas/", "/openapi.json"):
         await nobody.get(path)
+
+
+@pytest.mark.parametrize("scope", ["system", "domain"])
+async def test_without_a_project(house: House, desk: Desk, scope: str) -> None:
+    fleet = await build(desk)
+    strict, outside = house.desk(f"root {scope} admin"), [*reads(fleet), *writes(fleet)]
+    for method, path, body in outside:
+        await strict.call(method, path, body, 403)
+    services = msgspec.structs.replace(house.services, policy=Policy(scoped=False))
+    async with house.serving(services) as client:
+        member, admin = (Desk(client, f"x {scope} {role}", house) for role in ("member", "admin"))
+        for method, path, body in outside:
+            await member.call(method, path, body, 403)
+        await member.get(LB, 403)
+        assert len((await admin.get(LB))["loadbalancers"]) == 1
+        body = {"loadbalancer": {"vip_subnet_id": SUBNET}}
+        said = await admin.post(LB, body, 400)
+        assert "Missing project ID" in said["faultstring"]
+        body["loadbalancer"]["project_id"] = "p1"
+        await admin.post(LB, body)
