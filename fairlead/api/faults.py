@@ -58,6 +58,17 @@ def api_fault(status: int, error: Exception) -> dict[str, Any]:
     return {"faultcode": side, "faultstring": str(error), "debuginfo": None}
 
 
+def routing_fault(status: int, detail: str) -> dict[str, Any]:
+    """The shape of what fails before a resource is reached."""
+    title = HTTPStatus(status).phrase
+    return {"code": status, "title": title, "description": detail or title}
+
+
+def unauthorized_fault(text: str) -> dict[str, Any]:
+    """The shape of 401, which clients know from token middleware."""
+    return {"error": {"code": 401, "title": "Unauthorized", "message": text}}
+
+
 def on_error(shape: FaultShape = api_fault) -> Callable[[AnyRequest, Any], Response[bytes]]:
     """The handler of `FairleadError` that answers in that shape (401 has one of its own)."""
 
@@ -79,10 +90,8 @@ def on_routing_error(request: AnyRequest, error: HTTPException) -> Response[byte
     status = error.status_code
     if status >= 500:
         return on_unforeseen(request, error)
-    title = HTTPStatus(status).phrase
-    body = {"code": status, "title": title, "description": error.detail or title}
     allow = {k: v for k, v in (error.headers or {}).items() if k.lower() == "allow"}
-    return json_response(body, status, **allow)
+    return json_response(routing_fault(status, error.detail), status, **allow)
 
 
 def on_unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
@@ -98,5 +107,5 @@ def on_unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 
 def _unauthorized(error: errors.Unauthorized) -> Response[bytes]:
-    body = {"error": {"code": 401, "title": "Unauthorized", "message": str(error)}}
+    body = unauthorized_fault(str(error))
     return json_response(body, 401, **{"WWW-Authenticate": 'Basic realm="fairlead"'})

@@ -11,17 +11,9 @@ from typing import Any
 import msgspec
 
 from fairlead import __version__
-from fairlead.api import networks, selection
-from fairlead.api.openapi_schemas import (
-    Fault,
-    Link,
-    NetworkFault,
-    RoutingFault,
-    Unauthenticated,
-    answer_types,
-    other_answers,
-    request_types,
-)
+from fairlead.api import networks, openapi_samples, selection
+from fairlead.api.openapi_errors import FAILURES, Failure, failures_of
+from fairlead.api.openapi_schemas import Link, answer_types, other_answers, request_types
 from fairlead.api.operation import Body, Operation
 from fairlead.api.operations import operations
 from fairlead.domain.model import KINDS
@@ -33,14 +25,18 @@ _ABOUT = (
     "/v2.0, and what stands below /v2/lbaas also directly below the version. Changes are "
     "accepted at any time, also while a load balancer is PENDING_*."
 )
-_READ_ERRORS = (400, 401, 403, 404, 406)
-_WRITE_ERRORS = (*_READ_ERRORS, 409, 413, 415, 501, 503)
-_ERRORS = {
-    400: "The request breaks a rule.", 401: "No valid credentials.", 403: "Not allowed.",
-    404: "No such object.", 406: "The client does not accept JSON.",
-    409: "It contradicts what exists.", 413: "The body is too large.",
-    415: "The body is not JSON.", 501: "The provider cannot do this.",
-    503: "A part of the service does not answer; try again.",
+# What is true of every kind of the tree, by policy rule; operations may say something of their own.
+_SAYS = {
+    "get_all": "Objects of the caller's project; of every project for operators. Any field with a "
+               "plain value filters; `sort`, `limit` and `marker` order and page; `fields` leaves "
+               "out what is not asked for.",
+    "get_one": "With its statuses, and the ids of what it is related to. An object that was asked "
+               "to go is shown until it is gone.",
+    "post": "Answered at once: the object is PENDING_CREATE until it is in force, then ACTIVE. "
+            "Accepted at any time, also while something else is pending.",
+    "put": "Only the fields that are given change; null restores a field's default. Answered at "
+           "once: the object is PENDING_UPDATE until the change is in force.",
+    "delete": "Answered at once: the object is PENDING_DELETE until it is gone, then 404.",
 }  # fmt: skip
 
 
@@ -54,20 +50,28 @@ def document(*, with_networks: bool) -> Json:
         paths.setdefault(path, {})[operation.method.lower()] = _described(operation, schemas)
     paths |= _network_paths(schemas) if with_networks else {}
     paths |= _open_paths()
+    used = FAILURES if with_networks else {n: f for n, f in FAILURES.items() if f.status}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fairlead", "version": __version__, "description": _ABOUT},
         "security": [{"basic": []}],
+        "tags": _tags(paths),
         "paths": paths,
         "components": {
             "securitySchemes": {"basic": {"type": "http", "scheme": "basic"}},
             "schemas": schemas.components,
-            "responses": {
-                f"Error{status}": _error(status, schemas, Fault, RoutingFault)
-                for status in _ERRORS
-            },
+            "responses": {name: _failure(one, schemas) for name, one in used.items()},
         },
-    }  # fmt: skip
+    }
+
+
+def _tags(paths: dict[str, Json]) -> list[Json]:
+    """The headings, in order of the operations, with what stands below them."""
+    about = {kind.word: kind.type.__doc__ for kind in KINDS.values()}
+    named = dict.fromkeys(
+        tag for item in paths.values() for o in item.values() for tag in o["tags"]
+    )
+    return [{"name": tag} | ({"description": about[tag]} if tag in about else {}) for tag in named]
 
 
 class _Schemas:
@@ -76,16 +80,22 @@ class _Schemas:
     def __init__(self, with_networks: bool) -> None:
         self._requests = request_types()
         self._answers: dict[str, Any] = {**answer_types(), **other_answers()}
-        faults = (Fault, RoutingFault, Unauthenticated)
-        theirs = [NetworkFault, *(k.body for k in networks.KINDS.values())] if with_networks else []
+        used = [one for one in FAILURES.values() if one.status or with_networks]
+        faults = [shape for one in used for shape, _ in one.examples]
+        theirs = [k.body for k in networks.KINDS.values()] if with_networks else []
         named = [body for o in operations() for body in (o.takes, o.gives)]
         areas = [body for body in named if isinstance(body, type)]
         types = [*self._requests.values(), *self._answers.values(), *faults, Link, *theirs, *areas]
-        _, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+        found, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+        self._by_type = dict(zip(types, found, strict=True))
 
     def of(self, type_: Any) -> Json:
         """A reference to a type's schema."""
-        return {"$ref": _REFERENCE.format(name=type_.__name__)}
+        return dict(self._by_type[type_])
+
+    def sample(self, type_: Any, *, whole: bool) -> Any:
+        """An example of a type that an area declares."""
+        return openapi_samples.of_schema(self.of(type_), self.components, whole=whole)
 
     def request(self, kind: str, use: Body) -> Json:
         """The body of a request."""
@@ -111,43 +121,74 @@ class _Schemas:
 
 
 def _described(operation: Operation, schemas: _Schemas) -> Json:
-    writes = operation.method != "GET"
+    failures = [(FAILURES[name].status, name) for name in failures_of(operation)]
     found: Json = {
         "operationId": operation.name,
         "summary": operation.summary,
+        "description": _description(operation),
         "tags": [operation.tag],
         "parameters": [*_path_parameters(operation.path), *_query_parameters(operation)],
         "responses": {
             str(operation.status): _success(operation, schemas),
-            **_errors(_WRITE_ERRORS if writes else _READ_ERRORS),
+            **{
+                str(status): {"$ref": f"#/components/responses/{name}"} for status, name in failures
+            },
         },
     }
     if operation.takes:
-        found["requestBody"] = _json_body(schemas.request(operation.kind, operation.takes))
+        body = schemas.request(operation.kind, operation.takes)
+        found["requestBody"] = {"required": True,
+                                "content": _content(body, _asked(operation, schemas))}  # fmt: skip
     return found
+
+
+def _description(operation: Operation) -> str:
+    said = _SAYS.get(operation.rule, "") if operation.kind in KINDS else ""
+    return operation.description or said or operation.summary
+
+
+def _asked(operation: Operation, schemas: _Schemas) -> Json:
+    """Example requests by name."""
+    if operation.example is not None:
+        return {"request": operation.example}
+    if isinstance(operation.takes, str):
+        return openapi_samples.request(operation.kind, operation.takes)
+    return {"request": schemas.sample(operation.takes, whole=False)}
 
 
 def _success(operation: Operation, schemas: _Schemas) -> Json:
     if operation.gives is None:
         return {"description": "Accepted; the answer has no body."}
+    if isinstance(operation.gives, str):
+        shown = openapi_samples.answer(operation.kind, operation.gives, operation.method)
+    else:
+        shown = {"answer": schemas.sample(operation.gives, whole=True)}
     return {
         "description": "As asked.",
-        "content": _content(schemas.answer(operation.kind, operation.gives)),
+        "content": _content(schemas.answer(operation.kind, operation.gives), shown),
     }
 
 
 def _path_parameters(path: str) -> list[Json]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"\{(\w+)\}", path)
-    ]
+    return [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", path)]
+
+
+def _path_parameter(name: str) -> Json:
+    kind = KINDS.get(name.removesuffix("_id"))
+    schema: Json = {"type": "string"}
+    about = f"The {name.replace('_', ' ')}."
+    if kind is not None:
+        schema |= {"format": "uuid", "examples": [openapi_samples.object_id(kind.type.KIND)]}
+        about = f"Id of the {kind.word}."
+    return {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
 
 
 def _query_parameters(operation: Operation) -> list[Json]:
     texts = {"type": "array", "items": {"type": "string"}}
     found = [_query(name, {"type": "string"}, what) for name, what in operation.query.items()]
     if operation.flag:
-        found.append(_query(operation.flag, {"type": "boolean", "default": False}))
+        found.append(_query(operation.flag, {"type": "boolean", "default": False},
+                            _FLAGS.get(operation.flag, "")))  # fmt: skip
     if operation.gives in ("one", "list") and operation.method == "GET":
         found.append(_query("fields", texts, "Only these keys of each object."))
     if operation.gives in ("list", "events"):
@@ -159,10 +200,22 @@ def _query_parameters(operation: Operation) -> list[Json]:
             _query("sort_dir", {"type": "string"}, "asc or desc for each key."),
             _query("marker", {"type": "string"}, "Id of the last object of the page before."),
             _query("page_reverse", {"type": "boolean", "default": False}, "The page before it."),
-            *(_query(name, texts, "Filter by tags.") for name in selection.TAGS),
+            *(_query(name, texts, _TAGS[name]) for name in selection.TAGS),
             *_filters(operation.kind),
         ]
     return found
+
+
+_FLAGS = {
+    "cascade": "Delete all that is below it, too.",
+    "additive_only": "Keep the members that are not in the list.",
+}
+_TAGS = {
+    "tags": "Objects with all of these tags.",
+    "tags-any": "Objects with any of these tags.",
+    "not-tags": "Objects without all of these tags.",
+    "not-tags-any": "Objects without any of these tags.",
+}
 
 
 def _filters(kind: str) -> list[Json]:
@@ -186,7 +239,11 @@ def _network_paths(schemas: _Schemas) -> dict[str, Json]:
     """Networks, subnets and ports."""
     paths: dict[str, Json] = {}
     for kind, what in networks.KINDS.items():
-        body = _json_body(_object({kind: schemas.of(what.body)}))
+        asked = {"request": {kind: schemas.sample(what.body, whole=False)}}
+        body = {
+            "required": True,
+            "content": _content(_object({kind: schemas.of(what.body)}), asked),
+        }
         rows: tuple[tuple[str, str, str, str, int, Json], ...] = (
             (f"{kind}s", "get", f"list_{kind}s", f"List {what.word}s.", 200, {}),
             (f"{kind}s", "post", f"create_{kind}", f"Create a {what.word}.", 201,
@@ -199,11 +256,14 @@ def _network_paths(schemas: _Schemas) -> dict[str, Json]:
             answer: Json = {"description": "As asked."}
             if status != 204:
                 answer |= {"content": _content({"type": "object"})}
-            failed = {"description": "An error.", "content": _content(schemas.of(NetworkFault))}
             paths.setdefault(at, {})[method] = {
-                "operationId": name, "summary": summary, "tags": [what.word],
-                "parameters": _path_parameters(path),
-                "responses": {str(status): answer, "default": failed}, **more,
+                "operationId": name, "summary": summary, "description": summary,
+                "tags": [what.word], "parameters": _path_parameters(path),
+                "responses": {
+                    str(status): answer,
+                    "401": {"$ref": "#/components/responses/Unauthorized"},
+                    "default": {"$ref": "#/components/responses/NetworkError"},
+                }, **more,
             }  # fmt: skip
     return paths
 
@@ -217,31 +277,25 @@ def _open_paths() -> dict[str, Json]:
     )
     return {
         path: {"get": {
-            "operationId": name, "summary": summary, "security": [],
+            "operationId": name, "summary": summary, "description": summary, "security": [],
+            "tags": ["Discovery"],
             "responses": {"200": {"description": "As asked.", "content": _content({})}},
         }}
         for path, name, summary in rows
     }  # fmt: skip
 
 
-def _errors(statuses: tuple[int, ...]) -> Json:
-    return {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in statuses}
-
-
-def _error(status: int, schemas: _Schemas, *shapes: type[Any]) -> Json:
-    schema: Json = {"oneOf": [schemas.of(shape) for shape in shapes]}
-    if status == 401:
-        schema = schemas.of(Unauthenticated)
-    return {"description": _ERRORS[status], "content": _content(schema)}
+def _failure(failure: Failure, schemas: _Schemas) -> Json:
+    shapes = [schemas.of(shape) for shape in dict.fromkeys(s for s, _ in failure.examples)]
+    schema = shapes[0] if len(shapes) == 1 else {"oneOf": shapes}
+    shown = {f"example {n}": body for n, (_, body) in enumerate(failure.examples, 1)}
+    return {"description": failure.meaning, "content": _content(schema, shown)}
 
 
 def _object(properties: Json) -> Json:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def _json_body(schema: Json) -> Json:
-    return {"required": True, "content": _content(schema)}
-
-
-def _content(schema: Json) -> Json:
-    return {"application/json": {"schema": schema}}
+def _content(schema: Json, examples: Json | None = None) -> Json:
+    shown = {name: {"value": value} for name, value in (examples or {}).items()}
+    return {"application/json": {"schema": schema} | ({"examples": shown} if shown else {})}

@@ -34,42 +34,6 @@ class Link(Struct):
     href: str
 
 
-class Fault(Struct):
-    """What is wrong with the request, or the service; `faultcode` is "Client" or "Server"."""
-
-    faultcode: str
-    faultstring: str
-    debuginfo: None
-
-
-class RoutingFault(Struct):
-    """The request did not reach a resource."""
-
-    code: int
-    title: str
-    description: str
-
-
-class NetworkFaultBody(Struct):
-    """What is wrong, by kind and in words."""
-
-    type: str
-    message: str
-    detail: str
-
-
-class NetworkFault(Struct):
-    """An error of the network API."""
-
-    NeutronError: NetworkFaultBody
-
-
-class Unauthenticated(Struct):
-    """No valid credentials came with the request."""
-
-    error: RoutingFault
-
-
 def request_types() -> dict[tuple[str, str], type[Struct]]:
     """The type of each request body, by kind and use ("create", "update")."""
     found = {}
@@ -105,20 +69,20 @@ def _tree_types() -> dict[str, type[Struct]]:
     """The creation types that hold more than the kind's own fields."""
     monitor = _creation("healthmonitor", "HealthMonitorTree", leave_out={"pool_id"})
     pool = _creation("pool", "PoolTree", leave_out={"loadbalancer_id"}, optional=True, more=[
-        ("members", _list(_creation("member", "MemberTree")), []),
-        ("healthmonitor", _or(monitor, None), None),
+        ("members", _said(_list(_creation("member", "MemberTree")), "Its members."), []),
+        ("healthmonitor", _said(_or(monitor, None), "How its members are checked."), None),
     ])  # fmt: skip
     policy = _creation("l7policy", "L7PolicyTree", leave_out={"listener_id"}, more=[
-        ("redirect_pool", _or(pool, None), None),
-        ("rules", _list(_creation("l7rule", "L7RuleTree")), []),
+        ("redirect_pool", _said(_or(pool, None), "Pool of REDIRECT_TO_POOL."), None),
+        ("rules", _said(_list(_creation("l7rule", "L7RuleTree")), "All must match."), []),
     ])  # fmt: skip
     listener = _creation("listener", "ListenerTree", leave_out={"loadbalancer_id"}, more=[
-        ("default_pool", _or(pool, None), None),
-        ("l7policies", _list(policy), []),
+        ("default_pool", _said(_or(pool, None), "Pool for what no L7 policy takes."), None),
+        ("l7policies", _said(_list(policy), "Its L7 policies, by position."), []),
     ])  # fmt: skip
     balancer = _creation("loadbalancer", "LoadBalancerCreate", more=[
-        ("listeners", _list(listener), []),
-        ("pools", _list(pool), []),
+        ("listeners", _said(_list(listener), "Listeners to create with it."), []),
+        ("pools", _said(_list(pool), "Pools to create with it; listeners refer to them by name."), []),
     ])  # fmt: skip
     own_pool = _creation("pool", "PoolCreate", more=[
         ("listener_id", Annotated[str | None, Meta(
@@ -164,9 +128,9 @@ def _answer(kind: str) -> type[Struct]:
         ("operating_status", Annotated[str, Meta(
             description="ONLINE, OFFLINE, DEGRADED, ERROR, DRAINING or NO_MONITOR.")]),
     ]  # fmt: skip
-    parts += [(name, list[Ref]) for name in answers.LINKS.get(kind, ())]
+    parts += [(n, _said(list[Ref], f"Ids of its {n}.")) for n in answers.LINKS.get(kind, ())]
     if kind == "pool":
-        parts.append(("healthmonitor_id", str | None))
+        parts.append(("healthmonitor_id", _said(str | None, "Id of its health monitor.")))
     return _struct(_title(kind), parts, kind)
 
 
@@ -187,14 +151,24 @@ def _list(item: Any) -> Any:
     return GenericAlias(list, (item,))
 
 
+def _said(hint: Any, description: str) -> Any:
+    return Annotated[hint, Meta(description=description)]
+
+
 def _or(hint: Any, *others: Any) -> Any:
     """A union, made at run time."""
     return Union[(hint, *others)]
 
 
 def _typed(field: Field, *others: Any) -> Any:
-    """The field's type, or one of the others, with its description."""
-    return Annotated[_or(field.type, *others), Meta(description=field.description)]
+    """The field's type, or one of the others, with its description and example."""
+    return Annotated[_or(field.type, *others), _about(field)]
+
+
+def _about(field: Field) -> Meta:
+    example = field.trait.example
+    known = [] if example is msgspec.UNSET else [msgspec.to_builtins(example)]
+    return Meta(description=field.description, examples=known or None)
 
 
 def _shown_type(field: Field) -> Any:
@@ -204,7 +178,7 @@ def _shown_type(field: Field) -> Any:
         hint = str | None
     elif field.name == "allowed_cidrs":
         hint = _or(hint, None)
-    return Annotated[hint, Meta(description=field.description)]
+    return Annotated[hint, _about(field)]
 
 
 def _default(field: Field) -> Any:

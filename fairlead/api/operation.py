@@ -26,6 +26,8 @@ class Operation(Struct, frozen=True, kw_only=True):
     tree they are words: "create", "update", "batch" for requests, "one", "list", "statuses",
     "stats", "events" for answers. None is no body. `flag` is a yes-or-no query parameter that the
     operation alone understands, `query` are further parameters by name, with what they mean.
+    `errors` are further failures, by their names in openapi_errors.py. `example` is a request
+    body, wrapper included, where the fields' own examples make none that would be accepted.
     """
 
     method: Method
@@ -43,6 +45,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     query: Mapping[str, str] = {}
     description: str = ""
     example: Any = None
+    errors: tuple[str, ...] = ()
 
     @property
     def tag(self) -> str:

@@ -45,6 +45,8 @@ def operations() -> Iterator[Operation]:
         method="PUT", path=COLLECTIONS["member"], kind="member", resource="member", rule="put",
         name="replace_members",
         summary="Make a pool's Members the given ones, matched by address and port.",
+        description="Those that are known keep their id and what is not given of them, new ones "
+                    "are added, and the others go unless `additive_only`.",
         action=writing.replace_members, status=202, takes="batch", flag="additive_only",
     )  # fmt: skip
 

@@ -29,12 +29,14 @@ PersistenceType = Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE", "ONE_PACKET_
 _READ, _CREATE, _HIDDEN = Access.READ, Access.CREATE, Access.HIDDEN
 
 Id = Annotated[str, field("Identifier.", access=_READ, check=types.uuid_text)]
-Name = Annotated[str, field("Human-readable name.", max_length=255)]
-Description = Annotated[str, field("Human-readable description.", max_length=255)]
+Name = Annotated[str, field("Human-readable name.", max_length=255, example="web")]
+Description = Annotated[str, field("Human-readable text.", max_length=255, example="Shop")]
 AdminState = Annotated[bool, field("False takes the object out of service.")]
 Tags = Annotated[tuple[str, ...], field("Labels to select by.", check=types.tag_list)]
 Timeout = Annotated[int, field("Milliseconds.", ge=0, le=2073600000)]
-PortNumber = Annotated[int, field("Port.", access=_CREATE, required=True, ge=1, le=65535)]
+PortNumber = Annotated[
+    int, field("Port.", access=_CREATE, required=True, ge=1, le=65535, example=80)
+]
 
 
 class Resource(Struct, frozen=True, kw_only=True):
@@ -116,11 +118,12 @@ class Listener(Resource, frozen=True, kw_only=True):
         str, field("Its load balancer.", access=_CREATE, required=True, check=types.uuid_text)
     ]
     protocol: Annotated[
-        ListenerProtocol, field("Protocol clients speak.", access=_CREATE, required=True)
-    ]
+        ListenerProtocol, field("Protocol clients speak.", access=_CREATE, required=True,
+                                example="HTTP")
+    ]  # fmt: skip
     protocol_port: PortNumber
     connection_limit: Annotated[
-        int, field("Most connections at once; -1 is no limit.", ge=-1, le=2147483647)
+        int, field("Most connections at once; -1 is no limit.", ge=-1, le=2147483647, example=10000)
     ] = -1
     default_pool_id: Annotated[
         str | None, field("Pool for what no L7 policy takes.", check=types.uuid_text)
@@ -176,8 +179,9 @@ class Pool(Resource, frozen=True, kw_only=True):
         str, field("Its load balancer.", access=_CREATE, check=types.uuid_text)
     ]
     protocol: Annotated[
-        PoolProtocol, field("Protocol spoken to members.", access=_CREATE, required=True)
-    ]
+        PoolProtocol, field("Protocol spoken to members.", access=_CREATE, required=True,
+                            example="HTTP")
+    ]  # fmt: skip
     lb_algorithm: Annotated[
         Algorithm, field("How a member is chosen.", required=True, nullable=False)
     ]
@@ -208,7 +212,7 @@ class Member(Resource, frozen=True, kw_only=True):
         str, field("Address of the server.", access=_CREATE, required=True, check=types.ip_text)
     ]
     protocol_port: PortNumber
-    weight: Annotated[int, field("Share of the traffic; 0 drains.", ge=0, le=256)] = 1
+    weight: Annotated[int, field("Share of the traffic; 0 drains.", ge=0, le=256, example=10)] = 1
     backup: Annotated[bool, field("Used only when all others are down.")] = False
     subnet_id: Annotated[
         str | None, field("Subnet to reach it on directly; null is routed.",
@@ -233,15 +237,19 @@ class HealthMonitor(Resource, frozen=True, kw_only=True):
     pool_id: Annotated[
         str, field("Its pool.", access=_CREATE, required=True, check=types.uuid_text)
     ]
-    type: Annotated[MonitorType, field("Kind of check.", access=_CREATE, required=True)]
+    type: Annotated[
+        MonitorType, field("Kind of check.", access=_CREATE, required=True, example="HTTP")
+    ]
     delay: Annotated[
-        int, field("Seconds between checks.", required=True, nullable=False, ge=0, le=2147483)
-    ]
+        int, field("Seconds between checks.", required=True, nullable=False, ge=0, le=2147483,
+                   example=5)
+    ]  # fmt: skip
     timeout: Annotated[
-        int, field("Seconds a check may take.", required=True, nullable=False, ge=0, le=2147483)
-    ]
+        int, field("Seconds a check may take.", required=True, nullable=False, ge=0, le=2147483,
+                   example=3)
+    ]  # fmt: skip
     max_retries: Annotated[
-        int, field("Successes to be up.", required=True, nullable=False, ge=1, le=10)
+        int, field("Successes to be up.", required=True, nullable=False, ge=1, le=10, example=2)
     ]
     max_retries_down: Annotated[int, field("Failures to be down.", ge=1, le=10)] = 3
     http_method: Annotated[HttpMethod | None, field("Method of the check.")] = None
@@ -269,7 +277,8 @@ class L7Policy(Resource, frozen=True, kw_only=True):
     listener_id: Annotated[
         str, field("Its listener.", access=_CREATE, required=True, check=types.uuid_text)
     ]
-    action: Annotated[PolicyAction, field("What to do.", required=True, nullable=False)]
+    action: Annotated[PolicyAction, field("What to do.", required=True, nullable=False,
+                                          example="REDIRECT_TO_URL")]  # fmt: skip
     redirect_pool_id: Annotated[
         str | None, field("Pool of REDIRECT_TO_POOL.", check=types.uuid_text)
     ] = None
@@ -293,12 +302,14 @@ class L7Rule(Resource, frozen=True, kw_only=True):
     KIND = "l7rule"
 
     l7policy_id: Annotated[str, field("Its policy.", access=_HIDDEN)]
-    type: Annotated[RuleType, field("What is compared.", required=True, nullable=False)]
-    compare_type: Annotated[CompareType, field("How.", required=True, nullable=False)]
+    type: Annotated[RuleType, field("What is compared.", required=True, nullable=False,
+                                     example="PATH")]  # fmt: skip
+    compare_type: Annotated[CompareType, field("How.", required=True, nullable=False,
+                                               example="STARTS_WITH")]  # fmt: skip
     key: Annotated[str | None, field("Name of the header, cookie or field.", max_length=255)] = None
     value: Annotated[
         str, field("What to compare with.", required=True, nullable=False,
-                   max_length=255, check=types.one_line)
+                   max_length=255, check=types.one_line, example="/shop")
     ]  # fmt: skip
     invert: Annotated[bool, field("Match when the comparison fails.")] = False
 

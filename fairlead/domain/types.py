@@ -36,6 +36,7 @@ class Trait(Struct, frozen=True):
     check: Check | None
     required: bool
     nullable: bool
+    example: Any
     bounds: dict[str, Any]
 
 
@@ -46,14 +47,19 @@ def field(
     check: Check | None = None,
     required: bool = False,
     nullable: bool = True,
+    example: Any = msgspec.UNSET,
     **bounds: Any,
 ) -> msgspec.Meta:
     """Declare a field; `required` at creation, null means its default unless not `nullable`.
 
+    `example` is a value for readers of the API's description, where neither type nor check
+    tells one.
     `bounds` are msgspec's (ge, le, max_length, ...). They hold for what users send; stored
     documents are trusted.
     """
-    trait = Trait(access, check, required, nullable, bounds)
+    if example is msgspec.UNSET and check is not None:
+        example = _EXAMPLES.get(check, example)
+    trait = Trait(access, check, required, nullable, example, bounds)
     return msgspec.Meta(description=description, extra={"trait": trait})
 
 
@@ -190,3 +196,16 @@ def tag_list(value: tuple[str, ...]) -> tuple[str, ...]:
     if any(len(tag) > 255 for tag in value):
         raise ValueError("A tag should have at most 255 characters")
     return tuple(dict.fromkeys(value))
+
+
+_EXAMPLES: dict[Check, Any] = {
+    uuid_text: "607226db-27ef-4d41-ae89-f2a800e9c2db",
+    ip_text: "192.0.2.10",
+    cidrs: ("198.51.100.0/24",),
+    url: "https://www.example.org/",
+    url_path: "/health",
+    expected_codes: "200-204",
+    host_name: "www.example.org",
+    http_version: 1.1,
+    tag_list: ("shop",),
+}
