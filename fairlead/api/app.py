@@ -12,7 +12,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from fairlead.api import networks
+from fairlead.api import networks, pages
 from fairlead.api.calls import admitted, check_acceptable
 from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
 from fairlead.api.openapi import document
@@ -36,6 +36,7 @@ def create_app(services: Services) -> Litestar:
         _open(["/"], version_document),
         _open(greeted, lambda _request: "v2"),
         _open(["/openapi.json"], lambda _request: document(with_networks=with_networks)),
+        *pages.handlers(),
     ]
     if services.network_admin is not None:
         handlers.append(_open([networks.VERSION], network_version_document))

@@ -82,7 +82,7 @@ def _tree_types() -> dict[str, type[Struct]]:
     ])  # fmt: skip
     balancer = _creation("loadbalancer", "LoadBalancerCreate", more=[
         ("listeners", _said(_list(listener), "Listeners to create with it."), []),
-        ("pools", _said(_list(pool), "Pools to create with it; listeners refer to them by name."), []),
+        ("pools", _said(_list(pool), "Pools to create with it; known to listeners by name."), []),
     ])  # fmt: skip
     own_pool = _creation("pool", "PoolCreate", more=[
         ("listener_id", Annotated[str | None, Meta(

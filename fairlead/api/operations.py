@@ -55,7 +55,7 @@ def _of_kind(kind: str) -> Iterator[Operation]:
     word, plural, path = KINDS[kind].word, KINDS[kind].plural, COLLECTIONS[kind]
     creating = balancers.create_balancer if kind == "loadbalancer" else writing.create
     rows: tuple[tuple[Method, str, str, str, str, Action, int, str | None, str | None], ...] = (
-        ("GET", path, "get_all", f"list_{plural}", f"List {plural}.",
+        ("GET", path, "get_all", f"list_{plural}", f"List {_plural(word)}.",
          reading.show_list, 200, None, "list"),
         ("POST", path, "post", f"create_{kind}", f"Create a {word}.",
          creating, 201, "create", "one"),
@@ -72,6 +72,10 @@ def _of_kind(kind: str) -> Iterator[Operation]:
             summary=summary, action=action, status=status, takes=takes, gives=gives,
             flag="cascade" if name == "delete_loadbalancer" else None,
         )  # fmt: skip
+
+
+def _plural(word: str) -> str:
+    return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
 
 
 def _of_balancers() -> Iterator[Operation]:
