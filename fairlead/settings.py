@@ -95,6 +95,25 @@ class NetworkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             _check_range("default_cidrs", cidr, least=8)
 
 
+class VipSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What users may ask of VIPs."""
+
+    allow_network_id: bool = True
+    """Whether a load balancer may name the network of its VIP."""
+
+    allow_subnet_id: bool = True
+    """Whether a load balancer may name the subnet of its VIP."""
+
+    allow_port_id: bool = True
+    """Whether a load balancer may name the port of its VIP."""
+
+    valid_networks: tuple[str, ...] = ()
+    """Ids of the networks that VIPs may be on; none is all."""
+
+    denied_networks: tuple[str, ...] = ()
+    """Ids of networks that no VIP may be on."""
+
+
 class AmphoraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One amphora."""
 
@@ -131,6 +150,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     controller: ControllerSettings = ControllerSettings()
     health: HealthSettings = HealthSettings()
     network: NetworkSettings = NetworkSettings()
+    vip: VipSettings = VipSettings()
     amphora: AmphoraSettings = AmphoraSettings()
     fake: FakeSettings = FakeSettings()
 

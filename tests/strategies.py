@@ -31,6 +31,7 @@ from fairlead.domain.tree import Tree
 
 NOW = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC)
 VIP4, VIP6 = "192.0.2.10", "2001:db8::10"
+ANOTHER_VIP = {"subnet_id": str(uuid.UUID(int=2**67)), "ip_address": "2001:db8::11"}
 replace = msgspec.structs.replace
 
 TOKEN = "!#$%&'*+-.^_`|~09azAZ"
@@ -281,7 +282,7 @@ def listeners(draw: st.DrawFn, port: int, pool_protocols: Mapping[str, str]) -> 
 
 @st.composite
 def bodies(draw: st.DrawFn) -> dict[str, Any]:
-    """What one POST of a load balancer may hold; its VIP is an IPv4 address."""
+    """What one POST of a load balancer may hold; its VIP is IPv4, an additional one IPv6."""
     names_of_pools = [f"pool-{n}" for n in range(draw(st.integers(0, 3)))]
     spoken = {
         name: draw(st.sampled_from(["HTTP", "HTTP", "TCP", "HTTPS", "PROXY", "PROXYV2"]))
@@ -293,6 +294,7 @@ def bodies(draw: st.DrawFn) -> dict[str, Any]:
         "name": draw(names()),
         "description": draw(names()),
         "admin_state_up": draw(st.integers(0, 9)) > 0,
+        "additional_vips": draw(st.sampled_from([[], [], [ANOTHER_VIP]])),
         "listeners": [draw(listeners(port, spoken)) for port in ports],
         "pools": [draw(pools(name, st.just(spoken[name]))) for name in names_of_pools],
     }

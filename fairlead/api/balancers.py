@@ -4,26 +4,25 @@ Everything the request itself can be wrong about is found before an address is t
 allocated first and given back when a later step fails, so that the answer carries it at once.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 from litestar import Response
 
-from fairlead.api import answers
+from fairlead.api import answers, vips
 from fairlead.api.calls import Call
 from fairlead.api.faults import json_response
-from fairlead.api.writing import check_addresses, check_subnets_of
+from fairlead.api.places import check_addresses, check_places
 from fairlead.domain import bodies, planting
 from fairlead.domain.model import LoadBalancer, Member
 from fairlead.domain.observed import Vip
 from fairlead.domain.tree import Tree
 from fairlead.domain.views import entry
 from fairlead.errors import Refused
-from fairlead.ports import VipRequest
 
 log = structlog.get_logger()
-_WHERE = ("vip_port_id", "vip_network_id", "vip_subnet_id")
 
 
 async def create_balancer(call: Call) -> Response[bytes]:
@@ -31,11 +30,13 @@ async def create_balancer(call: Call) -> Response[bytes]:
     given = await call.body("loadbalancer")
     own, nested = planting.split(given) if isinstance(given, dict) else (given, {})
     root = _root(call, bodies.creation("loadbalancer", own))
+    await vips.check_carried(call, root.project_id, msgspec.structs.asdict(root))
     draft = planting.plant(root, nested, new_id=call.services.new_id, now=root.created_at)
     members = [o for o in draft.objects.values() if isinstance(o, Member)]
-    check_addresses(call, [msgspec.structs.asdict(m) for m in members])
-    await check_subnets_of(call, root.project_id, {m.subnet_id for m in members if m.subnet_id})
-    tree = await _stored(call, draft)
+    placed = [msgspec.structs.asdict(m) for m in members]
+    check_addresses(call, placed)
+    await check_places(call, draft, placed)
+    tree = await _stored(call, draft, placed)
     await call.services.queue.put(tree.id)
     log.info("accepted", method="POST", kind="loadbalancer", lb_id=tree.id, generation=1,
              user=call.caller.user)  # fmt: skip
@@ -51,8 +52,9 @@ def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
         raise Refused("Validation failure: Missing project ID in request where one is required.")
     values["provider"] = values.get("provider") or call.services.providers.default
     call.services.providers.get(values["provider"])
-    if not any(values.get(name) for name in _WHERE):
-        raise Refused(f"Validation failure: VIP must contain one of: {', '.join(_WHERE)}.")
+    call.services.vips.check_fields(values)
+    if values.get("vip_sg_ids"):
+        call.allow(project_id, "post:vip_sg_ids")
     return LoadBalancer(
         id=call.services.new_id(),
         project_id=project_id,
@@ -61,22 +63,16 @@ def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
     )
 
 
-async def _stored(call: Call, draft: Tree) -> Tree:
+async def _stored(call: Call, draft: Tree, members: Sequence[Mapping[str, Any]]) -> Tree:
     """Allocate the VIP and store the tree with it; on failure the VIP is given back."""
-    network, root = call.services.network, draft.root
-    request = VipRequest(
-        vip_port_id=root.vip_port_id,
-        vip_network_id=root.vip_network_id,
-        vip_subnet_id=root.vip_subnet_id,
-        vip_address=root.vip_address,
-    )
-    vip = await network.allocate_vip(root.id, str(root.project_id), request)
+    vip = await vips.allocated(call, draft.root)
     try:
-        # Rules about addresses (allowed_cidrs) can only be checked now.
-        tree = planting.placed(draft, _with_vip(root, vip))
+        # Rules about addresses and the VIP's networks can only be checked now.
+        tree = planting.placed(draft, _with_vip(draft.root, vip))
+        await check_places(call, tree, members)
         return await call.services.store.create(tree)
     except BaseException:
-        await network.release(vip.vip_port_id)
+        await call.services.network.release(vip.vip_port_id)
         raise
 
 

@@ -23,7 +23,7 @@ from fairlead.api.services import Services
 from fairlead.domain.bodies import refused
 from fairlead.domain.observed import NetworkInfo
 from fairlead.errors import FairleadError, NotFound, Refused
-from fairlead.ports import NetworkAdmin
+from fairlead.ports import NetworkAdmin, WantedIp
 
 VERSION = "/v2.0"
 _PAGING = frozenset({"limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"})
@@ -125,15 +125,13 @@ class Directory:
         """A port of the caller's on a network it may use."""
         network = await self._network(body.network_id)
         _check_up(body.admin_state_up)
-        if len(body.fixed_ips) > 1:
-            raise refused("fixed_ips", len(body.fixed_ips), "A port has one address.")
-        wanted = body.fixed_ips[0] if body.fixed_ips else FixedIpBody()
         own = self._owner(body)
         made = await self._admin.create_port(
             network.id,
             name=body.name,
-            address=wanted.ip_address,
-            subnet_id=wanted.subnet_id,
+            fixed_ips=[
+                WantedIp(subnet_id=one.subnet_id, address=one.ip_address) for one in body.fixed_ips
+            ],
             project_id=own if network.shared else network.project_id or own,
         )
         return shown.port(made)

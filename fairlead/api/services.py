@@ -6,14 +6,15 @@ from msgspec import Struct
 
 from fairlead.api.access import Authenticator
 from fairlead.api.policy import Policy
+from fairlead.api.vip_rules import VipRules
 from fairlead.ports import Clock, Network, NetworkAdmin, Providers, Store, Vault, WorkQueue
 
 
 class Services(Struct, frozen=True, kw_only=True):
     """Ports, and the few numbers that operators may set.
 
-    `network_admin` None leaves the network API out. `page_maximum` is the longest page of a
-    list; `body_maximum` the largest request body, in bytes.
+    `network_admin` None leaves the network API out. `vips` is what a deployment allows of VIPs.
+    `page_maximum` is the longest page of a list; `body_maximum` the largest request body, in bytes.
     """
 
     store: Store
@@ -26,5 +27,6 @@ class Services(Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
     authenticator: Authenticator
     policy: Policy
+    vips: VipRules = VipRules()
     page_maximum: int = 1000
     body_maximum: int = 4 * 1024 * 1024

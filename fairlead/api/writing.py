@@ -6,15 +6,16 @@ pending. Whether the caller may is checked inside the edit, on the very tree tha
 Creating a load balancer is in balancers.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from litestar import Response
 
-from fairlead.api import answers
+from fairlead.api import answers, vips
 from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.faults import json_response
+from fairlead.api.places import check_addresses, check_subnets
 from fairlead.api.reading import entry_of
 from fairlead.domain import bodies, edits, views
 from fairlead.domain.bodies import refused
@@ -45,7 +46,10 @@ async def update(call: Call) -> Response[bytes]:
     check_addresses(call, [values])
     object_id = call.object_id
     changing = edits.change(call.kind, object_id, values, now=call.services.clock.now())
-    tree = await edit(call, await _tree_of(call), changing)
+    lb_id = await _tree_of(call)
+    await _check_carried(call, lb_id, values)
+    actions = ("put", "put:vip_sg_ids") if "vip_sg_ids" in values else ()
+    tree = await edit(call, lb_id, changing, actions)
     return _answer(call, tree, object_id, 200)
 
 
@@ -107,32 +111,14 @@ async def edit(call: Call, lb_id: str, change: edits.Edit, actions: Sequence[str
     return tree
 
 
-def check_addresses(call: Call, members: Iterable[Mapping[str, Any]]) -> None:
-    """`Refused` when a member would lead into the management network."""
-    for values in members:
-        for name in ("address", "monitor_address"):
-            address = values.get(name)
-            if address and call.services.network.is_management(address):
-                raise refused(name, address, "The address is reserved.")
-
-
-async def check_subnets(call: Call, lb_id: str, members: Iterable[Mapping[str, Any]]) -> None:
-    """`Refused` when a member names a subnet that its project does not have."""
-    wanted = {m["subnet_id"] for m in members if m.get("subnet_id")}
-    if not wanted:
-        return
-    owner = (await entry_of(call, "loadbalancer", lb_id)).resource.project_id
-    call.allow(owner)
-    await check_subnets_of(call, owner, wanted)
-
-
-async def check_subnets_of(call: Call, project_id: str | None, wanted: Iterable[str]) -> None:
-    """`Refused` when one of the subnets is not there for the project."""
-    for subnet_id in sorted(wanted):
-        try:
-            await call.services.network.subnet(subnet_id, project_id)
-        except NotFound:
-            raise Refused(f"Subnet {subnet_id} not found.") from None
+async def _check_carried(call: Call, lb_id: str, values: Mapping[str, Any]) -> None:
+    """`Refused` when the VIP's port cannot have what an update of a load balancer says."""
+    if call.kind == "loadbalancer" and (
+        values.get("vip_qos_policy_id") or values.get("vip_sg_ids")
+    ):
+        owner = (await entry_of(call, "loadbalancer", lb_id)).resource.project_id
+        call.allow(owner)
+        await vips.check_carried(call, owner, values)
 
 
 async def _creation_values(call: Call) -> dict[str, Any]:

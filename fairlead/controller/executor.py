@@ -130,11 +130,8 @@ class Executor:
 
     async def _restore_vip(self, step: steps.RestoreVip, scene: Scene) -> None:
         root = scene.tree.root
-        request = VipRequest(
-            vip_network_id=root.vip_network_id,
-            vip_subnet_id=root.vip_subnet_id,
-            vip_address=root.vip_address,
-        )
+        # A port of the user's that is gone is not made again: one of our own takes its place.
+        request = replace(VipRequest.of(root), vip_port_id=None)
         await self._drivers.network.allocate_vip(root.id, root.project_id or "", request)
 
     async def _record(self, step: steps.RecordAmphora, scene: Scene) -> str:

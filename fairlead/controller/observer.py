@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
 from fairlead.domain.tree import Tree
 from fairlead.errors import NotFound, Permanent, Retryable
-from fairlead.plan.planner import amphora_ids, wanted_ports
+from fairlead.plan.planner import amphora_ids, has_addresses, wanted_ports
 from fairlead.ports import Amphorae, Compute, Network, Store
 from fairlead.wire.amphora import AmphoraConfig
 
@@ -134,7 +134,7 @@ def _configs(
     epoch: int,
 ) -> dict[str, AmphoraConfig]:
     """Configurations of the amphorae that have all the ports they need, and for no others."""
-    if tree.deleted or vip is None:
+    if tree.deleted or vip is None or not has_addresses(tree.root, vip):
         return {}
     return {
         a.id: render(tree, {n: a.ports[n] for n in wanted}, vip, epoch=epoch)

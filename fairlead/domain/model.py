@@ -58,7 +58,7 @@ class Resource(Struct, frozen=True, kw_only=True):
 
 
 class AdditionalVip(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One more address a load balancer answers on."""
+    """One more address a load balancer answers on; `port_id` is the VIP's port."""
 
     subnet_id: str
     ip_address: str | None = None
@@ -91,13 +91,17 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     vip_qos_policy_id: Annotated[
         str | None, field("QoS policy of the VIP port.", check=types.uuid_text)
     ] = None
-    vip_sg_ids: Annotated[tuple[str, ...], field("Security groups of the VIP port.")] = ()
+    vip_sg_ids: Annotated[
+        tuple[str, ...], field("Security groups of the VIP port.", check=types.uuid_list)
+    ] = ()
     vip_vnic_type: Annotated[
         Literal["normal", "direct"], field("Kind of the VIP's port.", access=_READ)
     ] = "normal"
     additional_vips: Annotated[
-        tuple[AdditionalVip, ...], field("More addresses on the VIP's network.", access=_CREATE)
-    ] = ()
+        tuple[AdditionalVip, ...],
+        field("More addresses on the VIP's network, each on a subnet of its own.",
+              access=_CREATE, check=types.addresses_on_subnets),
+    ] = ()  # fmt: skip
     provider: Annotated[str, field("Who provides the service.", access=_CREATE, max_length=64)] = (
         "amphora"
     )
@@ -105,6 +109,18 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     availability_zone: Annotated[
         str | None, field("Availability zone, by name.", access=_CREATE, max_length=255)
     ] = None
+
+    @property
+    def vip_addresses(self) -> tuple[str, ...]:
+        """Every address it answers on, `vip_address` first; none before they are allocated."""
+        found = (self.vip_address, *(vip.ip_address for vip in self.additional_vips))
+        return tuple(address for address in found if address is not None)
+
+    @property
+    def vip_subnet_ids(self) -> tuple[str, ...]:
+        """The subnets of those addresses."""
+        first = (self.vip_subnet_id,) if self.vip_subnet_id else ()
+        return (*first, *(vip.subnet_id for vip in self.additional_vips))
 
 
 class Listener(Resource, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from fairlead.domain.model import AdditionalVip
+
 
 class Subnet(Struct, frozen=True, kw_only=True):
     """An address range of a network; `gateway` is None where nothing routes for it."""
@@ -51,7 +53,8 @@ class Port(Struct, frozen=True, kw_only=True):
 
     `name` is unique and deterministic; `owner` is what the port exists for (a load balancer's
     id), or "" for a port that a user made. `segment` is the network driver's handle for
-    plugging it in: for the local driver the name of a bridge.
+    plugging it in: for the local driver the name of a bridge. `qos_policy_id` and `sg_ids` (its
+    security groups) stay empty where the driver has no such thing.
     """
 
     id: str
@@ -63,15 +66,18 @@ class Port(Struct, frozen=True, kw_only=True):
     fixed_ips: tuple[FixedIp, ...]
     segment: str
     project_id: str | None = None
+    qos_policy_id: str | None = None
+    sg_ids: tuple[str, ...] = ()
 
 
 class Vip(Struct, frozen=True, kw_only=True):
-    """Where a load balancer answers: the four vip_* fields of the API."""
+    """Where a load balancer answers: four vip_* fields of the API and its additional VIPs."""
 
     vip_address: str
     vip_port_id: str
     vip_subnet_id: str | None
     vip_network_id: str
+    additional_vips: tuple[AdditionalVip, ...] = ()
 
 
 class Instance(Struct, frozen=True, kw_only=True):

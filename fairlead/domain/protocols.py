@@ -74,7 +74,6 @@ MAX_OBJECTS = 5000
 # 400), and why.
 NOT_FOUND: dict[str, dict[str, str]] = {
     "loadbalancer": {
-        "vip_qos_policy_id": "No such QoS Policy was found.",
         "flavor_id": "No such Flavor was found.",
         "availability_zone": "No such Availability Zone was found.",
     },
@@ -84,10 +83,7 @@ NOT_FOUND: dict[str, dict[str, str]] = {
 # What this provider cannot do yet, per kind: a field and the values it can take.
 # An unsupported value is refused as an option (501), with nothing stored.
 SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
-    "loadbalancer": {
-        "vip_sg_ids": frozenset({()}),
-        "additional_vips": frozenset({()}),
-    },
+    "loadbalancer": {},
     "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS"})},
     "pool": {
         "protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"}),

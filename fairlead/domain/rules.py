@@ -132,6 +132,29 @@ def _keeps_default(resource: Resource, name: str, why: str) -> None:
         raise refused(name, value, why)
 
 
+def _balancer(tree: Tree, root: LoadBalancer) -> None:
+    if len(set(root.vip_subnet_ids)) < len(root.vip_subnet_ids):
+        raise Refused(
+            "Validation failure: Duplicate VIP subnet(s) specified in additional_vips. Only one "
+            "IP can be bound per subnet."
+        )
+    for vip in root.additional_vips:
+        if vip.port_id not in (None, root.vip_port_id):
+            raise refused("additional_vips.port_id", vip.port_id,
+                          "All addresses are on one port, vip_port_id.")  # fmt: skip
+    if root.vip_sg_ids:
+        for listener in tree.listeners:
+            _either_groups_or_cidrs(tree, listener)
+
+
+def _either_groups_or_cidrs(tree: Tree, listener: Listener) -> None:
+    if tree.root.vip_sg_ids and listener.allowed_cidrs:
+        raise Refused(
+            "Validation failure: Allowed CIDRs are not allowed when using custom VIP Security "
+            f"Groups (vip_sg_ids): Listener {listener.id} has allowed_cidrs."
+        )
+
+
 def _listener(tree: Tree, listener: Listener) -> None:
     transport = protocols.TRANSPORT.get(listener.protocol, "TCP")
     for other in tree.listeners_at(listener.protocol_port):
@@ -165,12 +188,14 @@ def _insert_headers(listener: Listener) -> None:
 
 
 def _allowed_cidrs(tree: Tree, listener: Listener) -> None:
-    vip = tree.root.vip_address
-    for cidr in listener.allowed_cidrs if vip else ():
-        if ipaddress.ip_network(cidr).version != ipaddress.ip_address(str(vip)).version:
+    _either_groups_or_cidrs(tree, listener)
+    vips = tree.root.vip_addresses
+    versions = {ipaddress.ip_address(vip).version for vip in vips}
+    for cidr in listener.allowed_cidrs if vips else ():
+        if ipaddress.ip_network(cidr).version not in versions:
             raise Refused(
                 f"Validation failure: CIDR {cidr} of allowed_cidrs is not of the VIP's "
-                f"IP version ({vip})."
+                f"IP version ({', '.join(vips)})."
             )
 
 
@@ -269,6 +294,7 @@ def check_removal(tree: Tree, going: Resource, *, cascade: bool) -> None:
 
 
 _CHECKS: dict[str, Any] = {
+    "loadbalancer": _balancer,
     "listener": _listener,
     "pool": _pool,
     "member": _member,

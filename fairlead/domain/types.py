@@ -125,6 +125,24 @@ def ip_text(value: str) -> str:
     return str(address)
 
 
+def uuid_list(value: tuple[str, ...]) -> tuple[str, ...]:
+    """UUIDs in canonical form, without repetition."""
+    return tuple(dict.fromkeys(uuid_text(item) for item in value))
+
+
+def addresses_on_subnets(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Objects of subnet_id, ip_address and port_id with each in canonical form."""
+    return tuple(
+        msgspec.structs.replace(
+            one,
+            subnet_id=uuid_text(one.subnet_id),
+            ip_address=one.ip_address and ip_text(one.ip_address),
+            port_id=one.port_id and uuid_text(one.port_id),
+        )
+        for one in value
+    )
+
+
 def cidrs(value: tuple[str, ...]) -> tuple[str, ...]:
     """Networks with their host bits cut, without repetition, in the order given."""
     found = []

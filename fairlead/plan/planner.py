@@ -14,7 +14,8 @@ from datetime import datetime
 
 import msgspec
 
-from fairlead.domain.observed import Amphora, AmphoraSeen, World
+from fairlead.domain.model import LoadBalancer
+from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
 from fairlead.domain.tree import Tree
 from fairlead.plan import steps
 from fairlead.plan.steps import Step
@@ -41,13 +42,18 @@ def wanted_ports(tree: Tree, networks: Mapping[str, str]) -> Mapping[str, tuple[
     root = tree.root
     wanted: dict[str, set[str]] = {}
     if root.vip_network_id is not None:
-        wanted[root.vip_network_id] = {root.vip_subnet_id} if root.vip_subnet_id else set()
+        wanted[root.vip_network_id] = set(root.vip_subnet_ids)
     for pool in tree.pools:
         for member in tree.members(pool.id):
             network = networks.get(member.subnet_id or "")
             if network is not None and member.subnet_id is not None:
                 wanted.setdefault(network, set()).add(member.subnet_id)
     return {network: tuple(sorted(subnets)) for network, subnets in wanted.items()}
+
+
+def has_addresses(root: LoadBalancer, vip: Port | None) -> bool:
+    """Whether the VIP's port is there, with every address the load balancer answers on."""
+    return vip is not None and set(root.vip_addresses) <= {ip.address for ip in vip.fixed_ips}
 
 
 def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
@@ -110,7 +116,7 @@ def _foundations(
     now: datetime,
 ) -> Iterable[Step]:
     """What must exist before a machine can: the VIP, records and ports."""
-    if world.vip_port is None:
+    if not _vip_in_order(tree.root, world.vip_port):
         yield steps.RestoreVip()
     for slot, seen in enumerate(kept):
         if seen.record is None:
@@ -125,6 +131,12 @@ def _foundations(
             port = seen.ports.get(network)
             if port is None or not set(subnets) <= {ip.subnet_id for ip in port.fixed_ips}:
                 yield steps.EnsurePort(amphora_id=seen.id, network_id=network, subnet_ids=subnets)
+
+
+def _vip_in_order(root: LoadBalancer, vip: Port | None) -> bool:
+    if vip is None or not has_addresses(root, vip):
+        return False
+    return (vip.qos_policy_id, set(vip.sg_ids)) == (root.vip_qos_policy_id, set(root.vip_sg_ids))
 
 
 def _machines(kept: Iterable[AmphoraSeen], wanted: Iterable[str]) -> Iterable[Step]:

@@ -16,7 +16,7 @@ class Step(Struct, frozen=True, kw_only=True, tag=True):
 
 
 class RestoreVip(Step, frozen=True, kw_only=True, tag=True):
-    """Find or create the VIP's port again."""
+    """Find or create the VIP's port again, with all that it shall have."""
 
 
 class RecordAmphora(Step, frozen=True, kw_only=True, tag=True):

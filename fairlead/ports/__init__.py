@@ -9,7 +9,7 @@ are seconds.
 """
 
 from fairlead.ports.machines import Amphorae, AmphoraSpec, Compute, Heartbeats
-from fairlead.ports.network import Network, NetworkAdmin, VipRequest
+from fairlead.ports.network import Capability, Network, NetworkAdmin, VipRequest, WantedIp
 from fairlead.ports.providers import Provider, Providers
 from fairlead.ports.store import Store
 from fairlead.ports.trust import Credentials, Secrets
@@ -20,6 +20,7 @@ __all__ = [
     "AmphoraSpec",
     "Amphorae",
     "Bundle",
+    "Capability",
     "Clock",
     "Compute",
     "Credentials",
@@ -32,5 +33,6 @@ __all__ = [
     "Store",
     "Vault",
     "VipRequest",
+    "WantedIp",
     "WorkQueue",
 ]

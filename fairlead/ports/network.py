@@ -1,32 +1,71 @@
 """Networks, subnets and ports."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from fairlead.domain.model import AdditionalVip, LoadBalancer
 from fairlead.domain.observed import NetworkInfo, Port, Subnet, Vip
+
+Capability = Literal["qos_policy", "security_group"]
+"""What a VIP's port can carry, where the network service has such a thing."""
 
 
 class VipRequest(Struct, frozen=True, kw_only=True):
-    """What a user said about the VIP; at least one of the first three is set."""
+    """What a load balancer shall have; at least one of the first three is set."""
 
     vip_port_id: str | None = None
     vip_network_id: str | None = None
     vip_subnet_id: str | None = None
     vip_address: str | None = None
+    additional_vips: tuple[AdditionalVip, ...] = ()
+    qos_policy_id: str | None = None
+    sg_ids: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, root: LoadBalancer) -> "VipRequest":
+        """What its fields say."""
+        return cls(
+            vip_port_id=root.vip_port_id,
+            vip_network_id=root.vip_network_id,
+            vip_subnet_id=root.vip_subnet_id,
+            vip_address=root.vip_address,
+            additional_vips=root.additional_vips,
+            qos_policy_id=root.vip_qos_policy_id,
+            sg_ids=root.vip_sg_ids,
+        )
+
+
+class WantedIp(Struct, frozen=True, kw_only=True):
+    """Which address a port shall have; what is left out is chosen."""
+
+    subnet_id: str | None = None
+    address: str | None = None
 
 
 class Network(Protocol):
     """Networks, subnets and ports. Ports have unique deterministic names."""
 
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What VIP ports can have here; the rest is refused."""
+        ...
+
+    async def knows(self, what: Capability, object_id: str, project_id: str) -> bool:
+        """Whether there is such a QoS policy or security group, which the project may use."""
+        ...
+
     async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
         """Find or create the VIP port (name "vip:{lb_id}", owner lb_id) the request describes.
 
         A port the user brings keeps its name and is only marked with the owner; it must be
-        free. `Refused` names the field that is wrong or unknown; `Conflict` when the address
-        or port is taken. Without a subnet: the one that contains the address, else the first
-        of the network with two free addresses, IPv4 preferred.
+        free, and have every address. `Refused` names the field that is wrong or unknown;
+        `Conflict` when the address or port is taken. Without a subnet: the one that contains
+        the address, else the first of the network with two free addresses, IPv4 preferred,
+        which no additional VIP names. Asked again, the VIP stays what it was, while additional
+        addresses that are missing are added, and QoS policy and security groups become those of
+        the request.
         """
         ...
 
@@ -83,11 +122,13 @@ class NetworkAdmin(Protocol):
         network_id: str,
         *,
         name: str,
-        address: str | None,
-        subnet_id: str | None,
+        fixed_ips: Sequence[WantedIp] = (),
         project_id: str,
     ) -> Port:
-        """A port of the user's own, with one address."""
+        """A port of the user's own: an address for each one wanted, else one, IPv4 preferred.
+
+        `Refused` when two of them are on one subnet.
+        """
         ...
 
     async def all_ports(self) -> Sequence[Port]:

@@ -28,7 +28,7 @@ def amphora_config(
 ) -> AmphoraConfig:
     """What the amphora with these `ports` (by network id, management excluded) shall do.
 
-    Needs the VIP's address in the tree and on the port `vip`, and a port on its network.
+    Needs the VIP's addresses in the tree and on the port `vip`, and a port on its network.
     `ping_command` and `directory` are paths as the amphora sees them; `threads` are haproxy's.
     """
     site = Site(maxconn=maxconn, threads=threads, directory=directory, ping_command=ping_command)
@@ -39,6 +39,6 @@ def amphora_config(
         haproxy_cfg=balancing.text,
         skeleton=balancing.skeleton,
         servers=balancing.servers,
-        interfaces=interfaces(ports, vip, tree.root.vip_address or ""),
+        interfaces=interfaces(ports, vip, tree.root.vip_addresses),
     )
     return msgspec.structs.replace(config, revision=revision_of(config))

@@ -4,8 +4,6 @@ PURE. The mode and the timeouts towards members are the listener's, all else is 
 Called by haproxy.py, which joins the lines and the server lines.
 """
 
-import ipaddress
-
 from fairlead.domain.model import Listener, Pool
 from fairlead.domain.tree import Tree
 from fairlead.render import monitors
@@ -60,8 +58,8 @@ def _persistence(tree: Tree, pool: Pool, listener: Listener) -> list[str]:
     if not has_table(pool, listener):
         return []
     if persistence.type == "SOURCE_IP":
-        version = ipaddress.ip_address(tree.root.vip_address or "0.0.0.0").version  # noqa: S104 - no bind
-        kind = "ipv6" if version == 6 else "ip"
+        # A table of IPv6 addresses holds IPv4 clients, too, as mapped ones.
+        kind = "ipv6" if any(":" in vip for vip in tree.root.vip_addresses) else "ip"
         return [f"stick-table type {kind} size {_TABLE_SIZE} peers {PEERS}", "stick on src"]
     name = persistence.cookie_name or ""
     return [

@@ -124,7 +124,7 @@ def _defaults() -> list[str]:
 def _frontend(tree: Tree, listener: Listener, site: Site) -> list[str]:
     body = [
         f"mode {backends.mode(listener)}",
-        f"bind {host(tree.root.vip_address or '')}:{listener.protocol_port}",
+        *(f"bind {host(vip)}:{listener.protocol_port}" for vip in tree.root.vip_addresses),
         f"timeout client {listener.timeout_client_data}ms",
     ]
     if listener.connection_limit > 0:

@@ -9,6 +9,7 @@ from fairlead.api.first_user import HTPASSWD, USERS, ensure_admin
 from fairlead.api.http_basic import HttpBasic
 from fairlead.api.no_auth import NoAuth
 from fairlead.api.policy import Policy
+from fairlead.api.vip_rules import VipRules
 from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
 from fairlead.errors import Refused
 from fairlead.ports import Providers
@@ -39,3 +40,18 @@ def policy(settings: Settings) -> Policy:
 def providers(settings: Settings) -> Providers:
     """The enabled providers."""
     return Registry(AmphoraProvider(), AmphoraProvider("octavia"))
+
+
+def vip_rules(settings: Settings) -> VipRules:
+    """What users may ask of VIPs."""
+    vip = settings.vip
+    allowed = {
+        "vip_port_id": vip.allow_port_id,
+        "vip_network_id": vip.allow_network_id,
+        "vip_subnet_id": vip.allow_subnet_id,
+    }
+    return VipRules(
+        allowed_fields=tuple(name for name, yes in allowed.items() if yes),
+        valid_networks=frozenset(vip.valid_networks),
+        denied_networks=frozenset(vip.denied_networks),
+    )

@@ -74,6 +74,7 @@ class Service:
             new_id=lambda: str(uuid.uuid4()),
             authenticator=doors.authenticator(self.settings, self.state_dir),
             policy=doors.policy(self.settings),
+            vips=doors.vip_rules(self.settings),
             page_maximum=self.settings.api.page_limit,
         )
 

@@ -17,6 +17,7 @@ from fairlead.api.access import Caller, with_implied
 from fairlead.api.app import create_app
 from fairlead.api.policy import Policy
 from fairlead.api.services import Services
+from fairlead.domain.observed import Subnet
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.fake import FakeNetwork, FakeVault, FakeWorld
 from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
@@ -27,6 +28,11 @@ from fairlead.store import SqlStore
 SUBNET = "5d8a3fb2-8c5e-4f0a-9b9c-0d5c6d1f7a01"
 NO_SUBNET = "00000000-dead-4000-8000-000000000000"
 LB = "/v2/lbaas/loadbalancers"
+# SUBNET, with room for every address that tests think of.
+WIDE = Subnet(
+    id=SUBNET, network_id="5d8a3fb2-8c5e-4f0a-9b9c-0d5c6d1f7a02", name="", cidr="10.0.0.0/8",
+    gateway="10.255.255.254",
+)  # fmt: skip
 
 
 class Names:
@@ -123,6 +129,7 @@ class House:
         self.store = store
         self.queue = MemoryQueue()
         self.world = FakeWorld()
+        self.world.subnets[SUBNET] = WIDE
         self.services = Services(
             store=store,
             queue=self.queue,

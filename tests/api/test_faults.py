@@ -184,7 +184,7 @@ async def test_what_the_provider_cannot_do_is_refused_with_nothing_stored(desk: 
     refusals: list[tuple[dict[str, Any], int]] = [
         ({"flavor_id": UNKNOWN}, 400), ({"availability_zone": "z"}, 400),
         ({"vip_qos_policy_id": UNKNOWN}, 400), ({"provider": "acme"}, 400),
-        ({"vip_sg_ids": [UNKNOWN]}, 501), ({"additional_vips": [{"subnet_id": SUBNET}]}, 501),
+        ({"vip_sg_ids": [UNKNOWN]}, 400), ({"additional_vips": [{"subnet_id": SUBNET}]}, 400),
     ]  # fmt: skip
     for values, status in refusals:
         await desk.post(LB, {"loadbalancer": {"vip_subnet_id": SUBNET} | values}, status)

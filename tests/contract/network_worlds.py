@@ -1,11 +1,12 @@
 """Drivers that the contract of `ports.Network` and `ports.NetworkAdmin` is tried on.
 
 A driver joins by one line in `DRIVERS`, or in `REAL_DRIVERS` if it knows which networks exist: the
-in-memory world accepts any id.
+in-memory world accepts any id. `ABLE_DRIVERS` are those whose ports carry QoS policies and security
+groups.
 """
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from fairlead.drivers.fake import FakeNetwork, FakeWorld
 from fairlead.drivers.network_local import NetworkLocal
+from fairlead.ports import Capability
 
 INSTANCE = "c0ffee"
 
@@ -47,8 +49,18 @@ async def local(request: pytest.FixtureRequest, directory: Path) -> AsyncIterato
 
 
 @asynccontextmanager
-async def fake(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[World]:
-    network = FakeNetwork(FakeWorld())
+async def able(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator[World]:
+    async with fake(request, directory, {"qos_policy", "security_group"}) as made:
+        yield made
+
+
+@asynccontextmanager
+async def fake(
+    request: pytest.FixtureRequest, directory: Path, capabilities: Collection[Capability] = ()
+) -> AsyncIterator[World]:
+    world = FakeWorld()
+    world.capabilities |= set(capabilities)
+    network = FakeNetwork(world)
     made = await network.create_network("default", project_id="", shared=True)
     subnets = [
         await network.create_subnet(made.id, cidr=cidr, name="", gateway=None, project_id="")
@@ -59,6 +71,7 @@ async def fake(request: pytest.FixtureRequest, directory: Path) -> AsyncIterator
 
 REAL_DRIVERS = [pytest.param(local, id="local", marks=pytest.mark.root)]
 DRIVERS = [*REAL_DRIVERS, pytest.param(fake, id="fake")]
+ABLE_DRIVERS = [pytest.param(able, id="able-fake")]
 
 
 class Host:

@@ -4,14 +4,22 @@ import asyncio
 from ipaddress import ip_address, ip_network
 
 import pytest
-from network_worlds import DRIVERS
+from network_worlds import ABLE_DRIVERS, DRIVERS
 
-from fairlead.errors import Conflict
-from fairlead.ports import VipRequest
+from fairlead.domain.model import AdditionalVip
+from fairlead.errors import Conflict, Refused
+from fairlead.ports import VipRequest, WantedIp
 
 
 @pytest.fixture(params=DRIVERS)
 async def world(request, tmp_path):
+    async with request.param(request, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=ABLE_DRIVERS)
+async def able(request, tmp_path):
+    """A driver whose VIP ports can carry everything."""
     async with request.param(request, tmp_path) as made:
         yield made
 
@@ -126,9 +134,7 @@ async def test_release_gives_the_address_back(world):
 
 
 async def test_a_port_the_user_brings_is_claimed_and_given_back(world):
-    port = await world.network.create_port(
-        world.network_id, name="mine", address=None, subnet_id=None, project_id="p1"
-    )
+    port = await world.network.create_port(world.network_id, name="mine", project_id="p1")
     assert (port.owner, port.name, len(port.fixed_ips)) == ("", "mine", 1)
     request = VipRequest(vip_port_id=port.id)
     vip = await world.network.allocate_vip("lb1", "p1", request)
@@ -181,3 +187,125 @@ async def test_the_management_range_is_told_apart(world):
     assert world.network.is_management(port.fixed_ips[0].address)
     assert not world.network.is_management("192.0.2.1")
     assert not world.network.is_management("2001:db8::1")
+
+
+def extra(world, place: int, address: str | None = None) -> AdditionalVip:
+    return AdditionalVip(subnet_id=world.subnet_ids[place], ip_address=address)
+
+
+async def test_additional_vips_are_on_the_vips_port(world):
+    request = VipRequest(
+        vip_network_id=world.network_id, additional_vips=(extra(world, 1, "fd00:1::77"),)
+    )
+    vip = await world.network.allocate_vip("lb1", "p1", request)
+    (port,) = await world.network.ports("lb1")
+    assert vip.vip_subnet_id == world.subnet_ids[0]
+    assert vip.additional_vips == (
+        AdditionalVip(subnet_id=world.subnet_ids[1], ip_address="fd00:1::77", port_id=port.id),
+    )
+    assert {ip.address for ip in port.fixed_ips} == {vip.vip_address, "fd00:1::77"}
+    assert await world.network.allocate_vip("lb1", "p1", request) == vip
+    await world.network.release(port.id)
+    assert await world.network.allocate_vip("lb2", "p1", request)
+
+
+async def test_without_a_subnet_the_vip_leaves_that_of_an_additional_vip_alone(world):
+    request = VipRequest(vip_network_id=world.network_id, additional_vips=(extra(world, 0),))
+    vip = await world.network.allocate_vip("lb1", "p1", request)
+    assert vip.vip_subnet_id == world.subnet_ids[1]
+    assert ip_address(vip.additional_vips[0].ip_address) in ip_network("172.30.0.0/24")
+
+
+async def test_additional_vips_that_are_missing_are_added(world):
+    place = VipRequest(vip_subnet_id=world.subnet_ids[0])
+    first = await world.network.allocate_vip("lb1", "p1", place)
+    wide = VipRequest(
+        vip_subnet_id=world.subnet_ids[0], vip_address=first.vip_address,
+        additional_vips=(extra(world, 1, "fd00:1::78"),),
+    )  # fmt: skip
+    after = await world.network.allocate_vip("lb1", "p1", wide)
+    assert (after.vip_address, after.vip_port_id) == (first.vip_address, first.vip_port_id)
+    assert after.additional_vips[0].ip_address == "fd00:1::78"
+    (port,) = await world.network.ports("lb1")
+    assert [ip.subnet_id for ip in port.fixed_ips] == list(world.subnet_ids)
+
+
+async def test_additional_vips_that_cannot_be_take_nothing(world):
+    taken = VipRequest(vip_subnet_id=world.subnet_ids[0], vip_address="172.30.0.9")
+    await world.network.allocate_vip("lb0", "p1", taken)
+    made = await world.network.create_network("other", project_id="p1", shared=False)
+    elsewhere = await world.network.create_subnet(
+        made.id, cidr="10.9.0.0/24", name="", gateway=None, project_id="p1"
+    )
+    for vips, error in (
+        ((extra(world, 1), extra(world, 0, "172.30.0.9")), Conflict),
+        ((extra(world, 0, "172.30.1.9"),), Refused),
+        ((AdditionalVip(subnet_id=elsewhere.id),), Refused),
+    ):
+        request = VipRequest(
+            vip_network_id=world.network_id, vip_address="fd00:1::5", additional_vips=vips
+        )
+        if len(vips) > 1:
+            request = VipRequest(vip_subnet_id=world.subnet_ids[1], additional_vips=vips[1:])
+        with pytest.raises(error):
+            await world.network.allocate_vip("lb1", "p1", request)
+    same = VipRequest(vip_subnet_id=world.subnet_ids[0], additional_vips=(extra(world, 0),))
+    with pytest.raises(Refused, match="additional_vips"):
+        await world.network.allocate_vip("lb1", "p1", same)
+    assert await world.network.ports("lb1") == []
+
+
+async def test_a_port_the_user_brings_has_the_additional_vips(world):
+    places = [WantedIp(subnet_id=subnet_id) for subnet_id in world.subnet_ids]
+    port = await world.network.create_port(
+        world.network_id, name="both", fixed_ips=places, project_id="p1"
+    )
+    assert [ip.subnet_id for ip in port.fixed_ips] == list(world.subnet_ids)
+    request = VipRequest(vip_port_id=port.id, additional_vips=(extra(world, 1),))
+    for lacking in (extra(world, 1, "fd00:1::9"), AdditionalVip(subnet_id="nowhere")):
+        with pytest.raises(Refused, match="additional_vips"):
+            await world.network.allocate_vip(
+                "lb1", "p1", VipRequest(vip_port_id=port.id, additional_vips=(lacking,))
+            )
+    vip = await world.network.allocate_vip("lb1", "p1", request)
+    four, six = port.fixed_ips
+    assert (vip.vip_address, vip.additional_vips[0].ip_address) == (four.address, six.address)
+    again = VipRequest(
+        vip_subnet_id=four.subnet_id, vip_address=four.address, additional_vips=vip.additional_vips
+    )
+    assert await world.network.allocate_vip("lb1", "p1", again) == vip
+
+
+async def test_a_users_port_has_one_address_on_a_subnet(world):
+    twice = [WantedIp(subnet_id=world.subnet_ids[0])] * 2
+    with pytest.raises(Refused, match="fixed_ips"):
+        await world.network.create_port(world.network_id, name="", fixed_ips=twice, project_id="p1")
+
+
+async def test_what_the_network_cannot_do_is_refused(world):
+    network = world.network
+    for what, given in (
+        ("qos_policy", {"qos_policy_id": "q"}),
+        ("security_group", {"sg_ids": ("s",)}),
+    ):
+        if what in network.capabilities:
+            assert await network.knows(what, "q", "p1")
+            continue
+        assert not await network.knows(what, "q", "p1")
+        with pytest.raises(Refused):
+            await network.allocate_vip(
+                "lb1", "p1", VipRequest(vip_subnet_id=world.subnet_ids[0], **given)
+            )
+
+
+async def test_the_vips_port_carries_the_policy_and_groups_last_asked_for(able):
+    subnet_id = able.subnet_ids[0]
+    for given in (
+        {"qos_policy_id": "gold", "sg_ids": ("web", "ssh")},
+        {"qos_policy_id": "iron", "sg_ids": ()},
+        {},
+    ):
+        await able.network.allocate_vip("lb1", "p1", VipRequest(vip_subnet_id=subnet_id, **given))
+        (port,) = await able.network.ports("lb1")
+        assert port.qos_policy_id == given.get("qos_policy_id")
+        assert port.sg_ids == given.get("sg_ids", ())

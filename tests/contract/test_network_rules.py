@@ -7,7 +7,7 @@ import pytest
 from network_worlds import REAL_DRIVERS
 
 from fairlead.errors import Conflict, Forbidden, NotFound, Refused
-from fairlead.ports import VipRequest
+from fairlead.ports import VipRequest, WantedIp
 
 
 @pytest.fixture(params=REAL_DRIVERS)
@@ -80,7 +80,7 @@ async def test_a_subnet_of_another_network_is_refused(real):
 
 async def test_another_address_than_the_port_has_is_refused(real):
     port = await real.network.create_port(
-        real.network_id, name="x", address="172.30.0.9", subnet_id=None, project_id="p1"
+        real.network_id, name="x", fixed_ips=[WantedIp(address="172.30.0.9")], project_id="p1"
     )
     wrong_address = VipRequest(vip_port_id=port.id, vip_address="172.30.0.10")
     wrong_subnet = VipRequest(vip_port_id=port.id, vip_subnet_id=real.subnet_ids[1])
@@ -139,9 +139,7 @@ async def test_a_project_uses_shared_networks_and_its_own(real):
     subnet = await real.network.create_subnet(
         made.id, cidr="10.4.0.0/24", name="", gateway=None, project_id="p1"
     )
-    port = await real.network.create_port(
-        made.id, name="x", address=None, subnet_id=None, project_id="p1"
-    )
+    port = await real.network.create_port(made.id, name="x", project_id="p1")
     assert await real.network.subnet(subnet.id, "p1") == subnet
     with pytest.raises(NotFound):
         await real.network.subnet(subnet.id, "p2")
@@ -153,9 +151,7 @@ async def test_a_project_uses_shared_networks_and_its_own(real):
         with pytest.raises(Refused, match="not found"):
             await real.network.allocate_vip("lb1", "p2", request)
     with pytest.raises(NotFound):
-        await real.network.create_port(
-            made.id, name="y", address=None, subnet_id=None, project_id="p2"
-        )
+        await real.network.create_port(made.id, name="y", project_id="p2")
     with pytest.raises(Forbidden):
         await real.network.create_subnet(
             real.network_id, cidr="10.5.0.0/24", name="", gateway=None, project_id="p2"
@@ -173,9 +169,7 @@ async def test_the_management_network_does_not_exist_for_users(real):
         with pytest.raises(Refused, match="not found"):
             await real.network.allocate_vip("lb2", "p1", request)
     with pytest.raises(NotFound):
-        await real.network.create_port(
-            port.network_id, name="", address=None, subnet_id=None, project_id="p1"
-        )
+        await real.network.create_port(port.network_id, name="", project_id="p1")
     with pytest.raises(Conflict):
         await real.network.delete_network(port.network_id)
     with pytest.raises(Conflict):
@@ -185,9 +179,7 @@ async def test_the_management_network_does_not_exist_for_users(real):
 
 
 async def test_a_users_port_name_cannot_pass_for_a_drivers(real):
-    await real.network.create_port(
-        real.network_id, name="vip:lb1", address=None, subnet_id=None, project_id="p2"
-    )
+    await real.network.create_port(real.network_id, name="vip:lb1", project_id="p2")
     request = VipRequest(vip_subnet_id=real.subnet_ids[0])
     await real.network.allocate_vip("lb1", "p1", request)
     (port,) = await real.network.ports("lb1")
@@ -207,7 +199,10 @@ async def test_ranges_overlap_between_networks_but_not_within_one(real):
             )
         ports.append(
             await real.network.create_port(
-                made.id, name="", address="10.6.0.7", subnet_id=subnet.id, project_id=project
+                made.id,
+                name="",
+                fixed_ips=[WantedIp(address="10.6.0.7", subnet_id=subnet.id)],
+                project_id=project,
             )
         )
     assert ports[0].segment != ports[1].segment

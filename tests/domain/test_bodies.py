@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fairlead.domain.bodies import changes, creation
-from fairlead.domain.model import KINDS
+from fairlead.domain.model import KINDS, AdditionalVip
 from fairlead.errors import Refused
 
 ID = "0f0a9c5e-0000-4000-8000-000000000001"
@@ -103,6 +103,9 @@ REFUSED = [
     ("l7rule", "value", "a\nb"), ("l7rule", "value", "x" * 256), ("l7rule", "key", "x" * 256),
     ("l7rule", "type", "BODY"), ("l7rule", "compare_type", "LIKE"), ("l7rule", "invert", 2),
     ("loadbalancer", "vip_subnet_id", "x"), ("loadbalancer", "vip_address", "192.0.2"),
+    ("loadbalancer", "vip_sg_ids", ["x"]), ("loadbalancer", "additional_vips", [{}]),
+    *(("loadbalancer", "additional_vips", [{"subnet_id": ID, name: "x"}])
+      for name in ("subnet_id", "ip_address", "port_id", "bogus")),
     ("loadbalancer", "project_id", "x" * 37),
 ]  # fmt: skip
 
@@ -117,6 +120,9 @@ TAKEN = [
     ("listener", "protocol_port", "8080", 8080), ("listener", "connection_limit", 5.0, 5),
     ("listener", "admin_state_up", "false", False), ("listener", "admin_state_up", 1, True),
     ("listener", "allowed_cidrs", ["10.1.2.3/8", "10.0.0.0/8"], ("10.0.0.0/8",)),
+    ("loadbalancer", "vip_sg_ids", [ID.upper(), ID], (ID,)),
+    ("loadbalancer", "additional_vips", [{"subnet_id": ID.upper(), "ip_address": "2001:DB8::0"}],
+     (AdditionalVip(subnet_id=ID, ip_address="2001:db8::"),)),
     ("listener", "default_pool_id", ID.replace("-", "").upper(), ID),
     ("listener", "tags", ["a", "a", "b"], ("a", "b")),
     ("member", "address", "2001:DB8:0::1", "2001:db8::1"),

@@ -1,5 +1,6 @@
 """The contract's tables, row by row: what goes with what, and what is refused how."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -73,7 +74,6 @@ UNSUPPORTED: list[dict[str, Any]] = [
     {"listeners": [listener(protocol="HTTPS", l7policies=[policy()])]},
     {"listeners": [listener(l7policies=[policy(rules=[
         {"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "true"}])])]},
-    {"vip_sg_ids": ["x"]}, {"additional_vips": [{"subnet_id": "x"}]},
 ]  # fmt: skip
 
 
@@ -91,7 +91,6 @@ NOT_HERE: list[tuple[str, dict[str, Any]]] = [
         ("client_authentication", "OPTIONAL"), ("tls_ciphers", "x"),
         ("tls_versions", ["TLSv1.2"]), ("alpn_protocols", ["h2"]), ("hsts_max_age", 0),
         ("hsts_include_subdomains", True), ("hsts_preload", True))),
-    ("vip_qos_policy_id", {"vip_qos_policy_id": TREE.id}),
     ("flavor_id", {"flavor_id": TREE.id}), ("availability_zone", {"availability_zone": "x"}),
 ]  # fmt: skip
 
@@ -157,6 +156,47 @@ def test_headers_are_for_http_only(name: str) -> None:
 def test_other_headers_are_refused(name: str) -> None:
     body = {"listeners": [listener(insert_headers={name: "true"})]}
     refused_as(Refused, body, "insert_headers")
+
+
+def vip(subnet: int, address: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"subnet_id": str(uuid.UUID(int=subnet)), "ip_address": address} | more
+
+
+def test_allowed_cidrs_are_of_the_version_of_any_vip() -> None:
+    both = ["10.0.0.0/8", "2001:db8::/32"]
+    body = {"listeners": [listener(allowed_cidrs=both)]}
+    assert planted(body | {"additional_vips": [vip(1, VIP6)]}).listeners[0].allowed_cidrs
+    refused_as(Refused, body | {"additional_vips": [vip(1, "10.0.0.9")]}, "2001:db8::/32 of")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"additional_vips": [vip(1), vip(1)]}, "Duplicate VIP subnet.* in additional_vips"),
+        ({"additional_vips": [vip(2**64)]}, "Duplicate VIP subnet"),
+        ({"additional_vips": [vip(1, port_id=TREE.id)]}, "additional_vips.port_id.*vip_port_id"),
+    ],
+    ids=str,
+)
+def test_additional_vips_are_on_one_port_and_a_subnet_each(
+    body: dict[str, Any], message: str
+) -> None:
+    refused_as(Refused, body, message)
+
+
+def test_security_groups_and_allowed_cidrs_exclude_each_other() -> None:
+    groups = {"vip_sg_ids": [str(uuid.UUID(int=5))]}
+    open_to = {"allowed_cidrs": ["10.0.0.0/8"]}
+    refused_as(Refused, groups | {"listeners": [listener(**open_to)]}, "vip_sg_ids.*allowed_cidrs")
+    free, bound = (
+        planted(groups | {"listeners": [listener()]}),
+        planted({"listeners": [listener(**open_to)]}),
+    )
+    with pytest.raises(Refused, match="vip_sg_ids"):
+        changed(free, "listener", free.listeners[0].id, **open_to)
+    with pytest.raises(Refused, match="vip_sg_ids"):
+        changed(bound, "loadbalancer", bound.id, **groups)
+    assert changed(bound, "loadbalancer", bound.id, vip_sg_ids=None).root.vip_sg_ids == ()
 
 
 def test_allowed_cidrs_are_of_the_vips_version() -> None:

@@ -11,6 +11,7 @@ from fairlead.plan.planner import amphora_ids, wanted_ports
 from fairlead.plan.steps import Step
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+VIP = "10.0.0.9"
 
 
 def port(name: str, network_id: str, subnet_ids: tuple[str, ...]) -> Port:
@@ -27,6 +28,19 @@ def port(name: str, network_id: str, subnet_ids: tuple[str, ...]) -> Port:
         ),
         segment="br",
     )
+
+
+def vip_port(tree: Tree) -> Port:
+    """What allocating the VIP gives."""
+    root = tree.root
+    places = zip(root.vip_subnet_ids, root.vip_addresses, strict=True)
+    fixed_ips = (
+        FixedIp(subnet_id=s, address=a, cidr="10.0.0.0/24", gateway=None) for s, a in places
+    )
+    return replace(
+        port("vip", root.vip_network_id or "net", ()),
+        fixed_ips=tuple(fixed_ips), qos_policy_id=root.vip_qos_policy_id, sg_ids=root.vip_sg_ids,
+    )  # fmt: skip
 
 
 def wanted(tree: Tree, world: World, seen: AmphoraSeen) -> str | None:
@@ -63,8 +77,7 @@ def apply(step: Step, tree: Tree, world: World) -> tuple[Tree, World]:
             found = {**world.networks, step.subnet_id: f"net-of-{step.subnet_id}"}
             return tree, replace(world, networks=found)
         case steps.RestoreVip():
-            subnet = tree.root.vip_subnet_id or "subnet"
-            vip = port("vip", tree.root.vip_network_id or "net", (subnet,))
+            vip = vip_port(tree)
             return tree, replace(world, vip_port=vip)
         case steps.ReleasePort(amphora_id=None):
             vip = world.vip_port

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from msgspec.structs import replace
 
 from fairlead.domain import edits
-from fairlead.domain.model import LoadBalancer
+from fairlead.domain.model import AdditionalVip, LoadBalancer
 from fairlead.domain.observed import Amphora, AmphoraSeen, Instance, World
 from fairlead.domain.tree import Tree
 from fairlead.plan.planner import amphora_id, foreseen, next_wave
-from tests.plan.simulation import NOW, apply, observed, port
+from tests.plan.simulation import NOW, VIP, apply, observed, port, vip_port
 
 LB = "00000000-0000-0000-0000-00000000000a"
 NET, SUBNET = "vip-net", "vip-subnet"
@@ -24,8 +24,16 @@ MEMBER_SUBNETS = {"subnet-1": "net-1", "subnet-2": "net-2", "subnet-3": NET}
 def root() -> LoadBalancer:
     return LoadBalancer(
         id=LB, created_at=NOW, project_id="p", vip_network_id=NET, vip_subnet_id=SUBNET,
-        vip_address="10.0.0.9",
+        vip_address=VIP,
     )  # fmt: skip
+
+
+BUILT = World(vip_port=vip_port(Tree(root=root())))
+WIDE = {
+    "additional_vips": (
+        AdditionalVip(subnet_id="subnet-3", ip_address="2001:db8::9", port_id="port-vip"),
+    )
+}
 
 
 def with_members(tree: Tree, *subnets: str | None) -> Tree:
@@ -56,7 +64,7 @@ def run(tree: Tree, world: World, waves: int = 30) -> tuple[Tree, World, list[st
 
 
 def test_a_new_load_balancer_is_built_in_six_waves() -> None:
-    world = World(vip_port=port("vip", NET, (SUBNET,)))
+    world = BUILT
     tree, world, transcript = run(Tree(root=root()), world)
     assert transcript == [
         "EnsureManagementPort EnsurePort RecordAmphora",
@@ -70,13 +78,13 @@ def test_a_new_load_balancer_is_built_in_six_waves() -> None:
 
 
 def test_a_changed_tree_is_one_configuration() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     tree, world, transcript = run(with_members(tree, None), world)
     assert transcript == ["Configure", "Settle"]
 
 
 def test_a_member_on_another_subnet_brings_a_card_and_takes_it_along() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     world = replace(world, networks=MEMBER_SUBNETS)
     tree, world, transcript = run(with_members(tree, "subnet-1"), world)
     assert transcript == ["EnsurePort", "Attach", "Configure", "Settle"]
@@ -85,7 +93,7 @@ def test_a_member_on_another_subnet_brings_a_card_and_takes_it_along() -> None:
 
 
 def test_all_but_a_member_whose_subnet_is_gone_is_done_and_nothing_is_settled() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     world = replace(world, networks=MEMBER_SUBNETS)
     tree = with_members(tree, "subnet-1", "gone")
     transcript = []
@@ -100,8 +108,29 @@ def test_all_but_a_member_whose_subnet_is_gone_is_done_and_nothing_is_settled() 
     assert transcript == ["Configure", "Settle"]
 
 
+def test_additional_vips_are_addresses_of_one_port_and_restored_one_by_one() -> None:
+    tree = Tree(root=replace(root(), **WIDE))
+    tree, world, transcript = run(tree, World())
+    assert transcript[0] == "EnsureManagementPort EnsurePort RecordAmphora RestoreVip"
+    front = world.amphorae[0].ports[NET]
+    assert [ip.subnet_id for ip in front.fixed_ips] == ["subnet-3", SUBNET]
+    assert world.vip_port is not None
+    half = replace(world.vip_port, fixed_ips=world.vip_port.fixed_ips[:1])
+    _, _, transcript = run(tree, replace(world, vip_port=half))
+    assert transcript == ["RestoreVip"]
+
+
+def test_the_vips_port_gets_its_policy_and_groups_when_they_change() -> None:
+    tree, world, _ = run(Tree(root=root()), BUILT)
+    changed = {"vip_qos_policy_id": "gold", "vip_sg_ids": ("web", "ssh")}
+    tree, world, transcript = run(edits.change("loadbalancer", LB, changed, now=NOW)(tree), world)
+    assert transcript == ["RestoreVip", "Configure", "Settle"]
+    assert world.vip_port is not None
+    assert (world.vip_port.qos_policy_id, world.vip_port.sg_ids) == ("gold", ("web", "ssh"))
+
+
 def test_deletion_takes_the_machine_first_then_what_it_used() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     tree, world, transcript = run(edits.remove("loadbalancer", LB)(tree), world)
     assert transcript == [
         "Destroy",
@@ -112,7 +141,7 @@ def test_deletion_takes_the_machine_first_then_what_it_used() -> None:
 
 
 def test_a_machine_that_died_is_booted_and_configured_again() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     dead = replace(world.amphorae[0].instance, running=False)
     world = replace(
         world,
@@ -123,7 +152,7 @@ def test_a_machine_that_died_is_booted_and_configured_again() -> None:
 
 
 def test_an_agent_that_went_silent_is_revived_and_what_it_runs_is_left_alone() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     world = replace(world, amphorae=(replace(world.amphorae[0], reachable=False),))
     _, _, transcript = run(tree, world)
     assert transcript == ["Revive"]
@@ -131,7 +160,7 @@ def test_an_agent_that_went_silent_is_revived_and_what_it_runs_is_left_alone() -
 
 def test_a_new_machine_that_does_not_answer_yet_is_waited_for_before_it_is_booted_again() -> None:
     tree = Tree(root=root())
-    world = World(vip_port=port("vip", NET, (SUBNET,)))
+    world = BUILT
     for _ in range(2):
         for step in next_wave(tree, observed(tree, world), NOW):
             tree, world = apply(step, tree, world)
@@ -143,7 +172,7 @@ def test_a_new_machine_that_does_not_answer_yet_is_waited_for_before_it_is_boote
 
 
 def test_what_an_agent_acknowledged_is_foreseen_as_it_will_be_observed() -> None:
-    tree, world, _ = run(Tree(root=root()), World(vip_port=port("vip", NET, (SUBNET,))))
+    tree, world, _ = run(Tree(root=root()), BUILT)
     tree = with_members(tree, None)
     transcript = []
     known: World | None = observed(tree, world)
@@ -188,7 +217,7 @@ def amphorae(draw: st.DrawFn, name: str) -> AmphoraSeen:
 def worlds(draw: st.DrawFn) -> World:
     names = draw(st.lists(st.sampled_from([AMPHORA, str(uuid.UUID(int=7))]), unique=True))
     return World(
-        vip_port=draw(st.sampled_from([None, port("vip", NET, (SUBNET,))])),
+        vip_port=draw(st.sampled_from([None, BUILT.vip_port, port("vip", NET, ("subnet-3",))])),
         amphorae=tuple(draw(amphorae(n)) for n in names),
         stray_ports=tuple(draw(st.lists(st.sampled_from([port("s", "n", ("x",))]), max_size=1))),
         networks=draw(st.sampled_from([MEMBER_SUBNETS, {"subnet-1": "net-1"}, {}])),
@@ -198,7 +227,7 @@ def worlds(draw: st.DrawFn) -> World:
 @st.composite
 def trees(draw: st.DrawFn) -> Tree:
     subnets = draw(st.lists(st.sampled_from([None, *MEMBER_SUBNETS]), max_size=4))
-    tree = with_members(Tree(root=root()), *subnets)
+    tree = with_members(Tree(root=replace(root(), **draw(st.sampled_from([{}, WIDE])))), *subnets)
     if draw(st.booleans()):
         tree = replace(tree, applied=draw(st.integers(0, tree.generation)))
     return edits.remove("loadbalancer", LB, cascade=True)(tree) if draw(st.booleans()) else tree

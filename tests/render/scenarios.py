@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.strategies import VIP6
+from tests.strategies import ANOTHER_VIP, VIP6
 
 _MEMBERS = [
     {"address": "198.51.100.1", "protocol_port": 8080},
@@ -100,6 +100,10 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         _pool(members=[{"address": "2001:db8::1", "protocol_port": 80}],
               session_persistence={"type": "SOURCE_IP"}),
         allowed_cidrs=["2001:db8::/32"],
+    ),
+    "additional_vips": {"additional_vips": [ANOTHER_VIP]} | _served(
+        _pool(session_persistence={"type": "SOURCE_IP"}),
+        allowed_cidrs=["10.0.0.0/8", "2001:db8::/32"],
     ),
     "out_of_service": {
         "listeners": [

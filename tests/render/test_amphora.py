@@ -1,8 +1,10 @@
 """The configuration of an amphora as a whole: revisions, cards, addresses and routes."""
 
 import ipaddress
+import uuid
 
 import pytest
+from msgspec.structs import replace
 
 from fairlead.domain import edits
 from fairlead.domain.observed import FixedIp, Port
@@ -82,6 +84,30 @@ def test_only_the_vip_is_taken_from_a_port_with_more_addresses() -> None:
     vip = port(VIP_NETWORK, "192.0.2.99/24", f"{VIP4}/24", gateway="192.0.2.1")
     (card,) = configured(SIMPLE, vip=vip).interfaces
     assert card.addresses == ("192.0.2.20/24", f"{VIP4}/24")
+
+
+def test_additional_vips_are_last_and_each_family_has_its_default_route() -> None:
+    tree = planted(SCENARIOS["additional_vips"])
+    (second,) = port(VIP_NETWORK, "2001:db8::11/64", gateway="2001:db8::1").fixed_ips
+    vip = port(VIP_NETWORK, f"{VIP4}/24", gateway="192.0.2.1")
+    vip = replace(vip, fixed_ips=(second, *vip.fixed_ips))
+    ports = {VIP_NETWORK: port(VIP_NETWORK, "192.0.2.20/24", "2001:db8::20/64")}
+    (card,) = configured(tree, vip=vip, ports=ports).interfaces
+    assert card.addresses == (
+        "192.0.2.20/24", "2001:db8::20/64", f"{VIP4}/24", "2001:db8::11/64",
+    )  # fmt: skip
+    assert card.routes == (
+        Route(destination="0.0.0.0/0", via="192.0.2.1"),
+        Route(destination="::/0", via="2001:db8::1"),
+    )
+
+
+def test_the_first_subnet_with_a_gateway_gives_the_default_route() -> None:
+    more = [{"subnet_id": str(uuid.UUID(int=n)), "ip_address": f"10.{n}.0.9"} for n in (7, 8)]
+    tree = planted(SCENARIOS["simple"] | {"additional_vips": more})
+    vip = port(VIP_NETWORK, "10.8.0.9/24", "10.7.0.9/24", f"{VIP4}/24", gateway="10.8.0.1")
+    (card,) = configured(tree, vip=vip).interfaces
+    assert card.routes == (Route(destination="0.0.0.0/0", via="10.8.0.1"),)
 
 
 def test_what_is_missing_is_an_error() -> None:

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from fairlead.controller.executor import Executor
 from fairlead.controller.health import Health
@@ -28,7 +28,7 @@ from fairlead.controller.reconciler import Patience, Reconciler
 from fairlead.domain import edits, status
 from fairlead.domain.edits import Edit
 from fairlead.domain.events import Event
-from fairlead.domain.model import LoadBalancer
+from fairlead.domain.model import AdditionalVip, LoadBalancer
 from fairlead.domain.tree import Tree
 from fairlead.drivers import fake
 from fairlead.drivers.queue_memory import MemoryQueue
@@ -177,15 +177,14 @@ class Stage:
 
     # The user.
 
-    async def create(self, *edit: Edit) -> str:
+    async def create(self, *edit: Edit, additional_vips: tuple[AdditionalVip, ...] = ()) -> str:
         """A load balancer with what the edits add to it, stored as the API does."""
         lb_id = str(uuid.uuid4())
-        request = VipRequest(vip_subnet_id=SUBNET)
+        request = VipRequest(vip_subnet_id=SUBNET, additional_vips=additional_vips)
         vip = await self.network.allocate_vip(lb_id, "p", request)
         root = LoadBalancer(
             id=lb_id, project_id="p", created_at=self.clock.now(),
-            vip_address=vip.vip_address, vip_port_id=vip.vip_port_id,
-            vip_subnet_id=vip.vip_subnet_id, vip_network_id=vip.vip_network_id,
+            **asdict(vip),
         )  # fmt: skip
         tree = Tree(root=root)
         for one in edit:

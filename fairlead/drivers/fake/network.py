@@ -8,7 +8,7 @@ two awaits, so that callers never meet half of one.
 
 import hashlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import ip_address, ip_network
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from fairlead.domain.observed import FixedIp, NetworkInfo, Port, Subnet, Vip
 from fairlead.drivers.fake.world import FakeWorld
 from fairlead.errors import Conflict, NotFound, Refused
-from fairlead.ports import VipRequest
+from fairlead.ports import Capability, VipRequest, WantedIp
 
 _SPACE = uuid.UUID("3d2f3a7c-93f6-4e65-b9b2-3f0a3a6d2b11")
 _MTU = 1500
@@ -45,17 +45,34 @@ class FakeNetwork:
     async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
         """As the port; what does not exist is made up."""
         await self._world.step("allocate_vip")
-        port = self._named(f"vip:{lb_id}")
+        self._check_capabilities(request)
+        port = self._named(f"vip:{lb_id}") or self._claimed_by(lb_id)
         if port is None and request.vip_port_id is not None:
-            port = self._claimed(request.vip_port_id, lb_id, request)
+            port = self._claimable(request.vip_port_id, lb_id, request)
         port = port or self._vip_port(lb_id, project_id, request)
-        ip = port.fixed_ips[0]
+        port = self._put(self._completed(port, request))
+        others = {one.subnet_id for one in request.additional_vips}
+        first = next((ip for ip in port.fixed_ips if ip.subnet_id not in others), port.fixed_ips[0])
+        on = {ip.subnet_id: ip.address for ip in port.fixed_ips}
         return Vip(
-            vip_address=ip.address,
+            vip_address=first.address,
             vip_port_id=port.id,
-            vip_subnet_id=ip.subnet_id,
+            vip_subnet_id=first.subnet_id,
             vip_network_id=port.network_id,
+            additional_vips=tuple(
+                replace(one, ip_address=on[one.subnet_id], port_id=port.id)
+                for one in request.additional_vips
+            ),
         )
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """As the world says."""
+        return frozenset(self._world.capabilities)
+
+    async def knows(self, what: Capability, object_id: str, project_id: str) -> bool:
+        """Every id, but those that the world names."""
+        return what in self._world.capabilities and object_id not in self._world.unknown_ids
 
     async def ensure_port(
         self, name: str, *, owner: str, network_id: str, subnet_ids: Sequence[str]
@@ -127,14 +144,17 @@ class FakeNetwork:
         network_id: str,
         *,
         name: str,
-        address: str | None,
-        subnet_id: str | None,
+        fixed_ips: Sequence[WantedIp] = (),
         project_id: str,
     ) -> Port:
         """As the port; without a subnet the network's first one."""
-        subnet_id = subnet_id or self._first_subnet(network_id)
-        ip = self._address(network_id, subnet_id, address)
-        made = replace(self._new(name, "", network_id), fixed_ips=(ip,), project_id=project_id)
+        found = tuple(
+            self._address(network_id, one.subnet_id or self._first_subnet(network_id), one.address)
+            for one in fixed_ips or (WantedIp(),)
+        )
+        if len({ip.subnet_id for ip in found}) < len(found):
+            raise Refused("fixed_ips: a port has one address on a subnet.")
+        made = replace(self._new(name, "", network_id), fixed_ips=found, project_id=project_id)
         self._world.users_ports.add(made.id)
         return self._put(made)
 
@@ -167,7 +187,37 @@ class FakeNetwork:
         self._world.ports.pop(port_id, None)
         self._world.users_ports.discard(port_id)
 
-    def _claimed(self, port_id: str, lb_id: str, request: VipRequest) -> Port:
+    def _check_capabilities(self, request: VipRequest) -> None:
+        given = {"qos_policy": request.qos_policy_id, "security_group": request.sg_ids}
+        missing = [what for what, value in given.items() if value and what not in self.capabilities]
+        if missing:
+            raise Refused(f"This network has no {missing[0]}.")
+
+    def _completed(self, port: Port, request: VipRequest) -> Port:
+        """The VIP's port with everything that is asked for."""
+        wanted = {one.subnet_id: one.ip_address for one in request.additional_vips}
+        fixed_ips = {ip.subnet_id: ip for ip in port.fixed_ips}
+        if set(wanted) >= set(fixed_ips):
+            raise Refused("additional_vips: the VIP's own subnet has its address already.")
+        for subnet_id, address in wanted.items():
+            held = fixed_ips.get(subnet_id)
+            if held is not None and address in (None, held.address):
+                continue
+            if port.id in self._world.users_ports:
+                raise Refused(f"additional_vips: port {port.id} has no such address.")
+            fixed_ips[subnet_id] = self._address(port.network_id, subnet_id, address)
+        return replace(
+            port,
+            fixed_ips=tuple(fixed_ips.values()),
+            qos_policy_id=request.qos_policy_id,
+            sg_ids=request.sg_ids,
+        )
+
+    def _claimed_by(self, lb_id: str) -> Port | None:
+        ports = (self._world.ports.get(port_id) for port_id in self._world.users_ports)
+        return next((port for port in ports if port is not None and port.owner == lb_id), None)
+
+    def _claimable(self, port_id: str, lb_id: str, request: VipRequest) -> Port:
         """A port the user brings, made up when nobody made it."""
         port = self._world.ports.get(port_id)
         if port is None:
@@ -178,34 +228,50 @@ class FakeNetwork:
             self._world.users_ports.add(port_id)
         if port.owner not in ("", lb_id):
             raise Conflict(f"VIP port {port_id} is already used by {port.owner}.")
-        return self._put(replace(port, owner=lb_id))
+        return replace(port, owner=lb_id)
 
     def _vip_port(self, lb_id: str, project_id: str, request: VipRequest) -> Port:
         if not (request.vip_network_id or request.vip_subnet_id):
             raise Refused("VIP must contain one of: vip_port_id, vip_network_id, vip_subnet_id.")
-        subnet_id = request.vip_subnet_id or self._first_subnet(str(request.vip_network_id))
+        others = {one.subnet_id for one in request.additional_vips}
+        subnet_id = request.vip_subnet_id or self._subnet_for(request, others)
         if subnet_id in self._world.deleted_subnets:
             raise Refused(f"Subnet {subnet_id} not found.")
         known = self._world.subnets.get(subnet_id) or _made_up(subnet_id)
         network_id = request.vip_network_id or known.network_id
-        address = request.vip_address
-        if address and address in self._used(network_id):
-            raise Conflict(f"vip_address {address} is already in use on the network.")
-        ip = self._address(network_id, subnet_id, address)
+        ip = self._address(network_id, subnet_id, request.vip_address, "vip_address")
         made = self._new(f"vip:{lb_id}", lb_id, network_id)
-        return self._put(replace(made, fixed_ips=(ip,), project_id=project_id))
+        return replace(made, fixed_ips=(ip,), project_id=project_id)
 
-    def _first_subnet(self, network_id: str) -> str:
+    def _first_subnet(self, network_id: str, without: Collection[str] = ()) -> str:
         theirs = [s.id for s in self._world.subnets.values() if s.network_id == network_id]
-        return theirs[0] if theirs else str(uuid.uuid5(_SPACE, f"subnet:{network_id}"))
+        free = [one for one in theirs if one not in without]
+        return free[0] if free else str(uuid.uuid5(_SPACE, f"subnet:{network_id}"))
 
-    def _address(self, network_id: str, subnet_id: str, address: str | None) -> FixedIp:
+    def _subnet_for(self, request: VipRequest, others: Collection[str]) -> str:
+        """The network's subnet around the address, or its first one."""
+        network_id, address = str(request.vip_network_id), request.vip_address
+        for subnet in self._world.subnets.values():
+            here = subnet.network_id == network_id
+            if address and here and ip_address(address) in ip_network(subnet.cidr):
+                return subnet.id
+        return self._first_subnet(network_id, others)
+
+    def _address(
+        self, network_id: str, subnet_id: str, address: str | None, field: str = "ip_address"
+    ) -> FixedIp:
         """A free address; the first one asked for decides where a made-up subnet lies."""
         self._check_exists(subnet_id)
         subnet = self._world.subnets.get(subnet_id)
         if subnet is None:
             subnet = replace(_made_up(subnet_id, address), network_id=network_id)
             self._world.subnets[subnet_id] = subnet
+        if subnet.network_id != network_id:
+            raise Refused(f"Subnet {subnet_id} not found on network {network_id}.")
+        if address and address in self._used(network_id):
+            raise Conflict(f"{field} {address} is already in use on the network.")
+        if address and ip_address(address) not in ip_network(subnet.cidr):
+            raise Refused(f"{field} {address} is outside the subnet's range {subnet.cidr}.")
         used = self._used(network_id) | {subnet.gateway}
         base = ip_network(subnet.cidr)
         free = (str(base[n]) for n in range(1, base.num_addresses - 1))

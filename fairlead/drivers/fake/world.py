@@ -3,7 +3,8 @@
 Each driver call that changes something takes `step_seconds`. `fail` makes the next calls of a named
 function raise, `stall` makes one hang, `crash_after` raises `Crashed` from so many calls on, as if
 the process had died there; `lose` and `stop` do to machines what power cuts do. Agents refuse a
-configuration that contains one of `refused_words`.
+configuration that contains one of `refused_words`. The network has what `capabilities` names, and
+then every QoS policy and security group but the `unknown_ids`.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from itertools import count
 
 from fairlead.domain.observed import Port, Subnet
 from fairlead.errors import Retryable
-from fairlead.ports import AmphoraSpec
+from fairlead.ports import AmphoraSpec, Capability
 from fairlead.wire.amphora import AmphoraConfig, Server
 from fairlead.wire.heartbeat import (
     Counters,
@@ -119,6 +120,8 @@ class FakeWorld:
         self.users_ports: set[str] = set()
         self.subnets: dict[str, Subnet] = {}
         self.deleted_subnets: set[str] = set()
+        self.capabilities: set[Capability] = set()
+        self.unknown_ids: set[str] = set()
         self.machines: dict[str, FakeMachine] = {}
         self.member_states: dict[str, str] = {}
         self.refused_words: set[str] = set()

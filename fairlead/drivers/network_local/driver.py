@@ -31,7 +31,7 @@ from fairlead.drivers.network_local.addresses import (
 from fairlead.drivers.network_local.ledger import Segment
 from fairlead.drivers.network_local.user_networks import UserNetworks, may_use, settle
 from fairlead.errors import Conflict, NotFound, Refused
-from fairlead.ports import VipRequest
+from fairlead.ports import Capability, VipRequest
 
 log = structlog.get_logger(__name__)
 
@@ -89,27 +89,40 @@ class NetworkLocal(UserNetworks):
         self._host_networks = {}
 
     async def allocate_vip(self, lb_id: str, project_id: str, request: VipRequest) -> Vip:
-        """Find or create the VIP port; what it found first stays, whatever is asked later."""
+        """Find or create the VIP port; the VIP it found first stays, whatever is asked later."""
         name = f"vip:{lb_id}"
+        if request.qos_policy_id or request.sg_ids:
+            raise Refused("The local networks have neither QoS policies nor security groups.")
 
         async def look(attempt: int) -> Vip:
             port = await self._ledger.vip_port(lb_id, name)
+            seed = f"{name}{attempt or ''}"
             if port is not None:
-                return placement.vip_of(port, port.fixed_ips[0])
+                port = await self._completed(port, request, seed)
+                return placement.vip_of(port, placement.address_found(port, request), request)
             if request.vip_port_id:
                 return await self._claim(lb_id, project_id, request)
             segment = await self._vip_segment(project_id, request)
-            seed = f"{name}{attempt or ''}"
-            fixed_ip = placement.address_on_segment(segment, request, seed)
+            first = placement.address_on_segment(segment, request, seed)
+            more = placement.additional_addresses(segment, request.additional_vips, first, seed)
             port = self._driver_port(
-                name, attempt, lb_id, segment.network.id, [fixed_ip], project_id
+                name, attempt, lb_id, segment.network.id, [first, *more], project_id
             )
             await self._ledger.add_port(port, name, made_by_user=False)
-            return placement.vip_of(port, fixed_ip)
+            return placement.vip_of(port, first, request)
 
         vip = await settle(look)
         await self._plug(vip.vip_network_id)
         return vip
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Bridges know neither QoS policies nor security groups."""
+        return frozenset()
+
+    async def knows(self, what: Capability, object_id: str, project_id: str) -> bool:
+        """There are none."""
+        return False
 
     async def subnet(self, subnet_id: str, project_id: str | None = None) -> Subnet:
         """A subnet; `NotFound` also for a project that may not use its network."""
@@ -181,7 +194,21 @@ class NetworkLocal(UserNetworks):
         fixed_ip = placement.address_on_port(port, request)
         if not await self._ledger.claim(port_id, lb_id):
             raise Conflict(f"vip_port_id {port_id} is already in use.")
-        return placement.vip_of(port, fixed_ip)
+        return placement.vip_of(port, fixed_ip, request)
+
+    async def _completed(self, port: Port, request: VipRequest, seed: str) -> Port:
+        """The VIP's port with the additional addresses it lacks."""
+        missing = placement.missing_on_port(port, request)
+        if not missing:
+            return port
+        segment = await self._ledger.segment(network_id=port.network_id, subnet_id=None)
+        if segment is None:
+            raise NotFound("Network", port.network_id)
+        first = placement.address_found(port, request)
+        added = placement.additional_addresses(segment, missing, first, seed)
+        renewed = {one.subnet_id for one in missing}
+        kept = [ip.subnet_id for ip in port.fixed_ips if ip.subnet_id not in renewed]
+        return await self._change(port, port.owner, kept, added)
 
     async def _vip_segment(self, project_id: str, request: VipRequest) -> Segment:
         """The network the VIP goes to, as far as the project may use it."""

@@ -27,6 +27,7 @@ from fairlead.drivers.network_local.addresses import (
 )
 from fairlead.drivers.network_local.ledger import Ledger, Segment
 from fairlead.errors import Conflict, Forbidden, NotFound, Refused, Retryable
+from fairlead.ports import WantedIp
 
 T = TypeVar("T")
 _NAMESPACE = uuid.UUID("8c1f9d1e-6a3b-4b0e-9a57-2f6c0d4e7b13")
@@ -88,24 +89,23 @@ class UserNetworks:
         network_id: str,
         *,
         name: str,
-        address: str | None,
-        subnet_id: str | None,
+        fixed_ips: Sequence[WantedIp] = (),
         project_id: str,
     ) -> Port:
-        """A port with one address: the one asked for, or a free one (IPv4 preferred)."""
+        """A port with the addresses asked for, or a free one (IPv4 preferred)."""
         port_id = str(uuid.uuid4())
 
         async def look(attempt: int) -> Port:
             segment = await self._segment(project_id, network_id=network_id)
             if segment is None:
                 raise NotFound("Network", network_id)
-            fixed_ip = placement.address_of_user(segment, subnet_id, address, f"{port_id}{attempt}")
+            chosen = placement.addresses_of_user(segment, fixed_ips, f"{port_id}{attempt}")
             port = self._new_port(
                 port_id,
                 name,
                 attempt,
                 network_id=network_id,
-                fixed_ips=[fixed_ip],
+                fixed_ips=chosen,
                 project_id=project_id,
             )
             await self._ledger.add_port(port, f"user:{port_id}", made_by_user=True)
