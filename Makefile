@@ -42,5 +42,5 @@ lock: ## Pin the dependencies again, hashes only
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 requirements/keystone.in -o requirements/keystone.txt
 
 clean: ## Remove what setup and the tests made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-keystone .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -16,7 +16,11 @@ class Refused(FairleadError):
 
 
 class Unauthorized(FairleadError):
-    """No valid credentials came with the request (HTTP 401)."""
+    """No valid credentials came with the request (HTTP 401); `challenge` says what would do."""
+
+    def __init__(self, message: str, challenge: str = 'Basic realm="fairlead"') -> None:
+        super().__init__(message)
+        self.challenge = challenge
 
 
 class Forbidden(FairleadError):

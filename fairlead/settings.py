@@ -25,8 +25,11 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     listen: str = "127.0.0.1:9876"
     """Address and port the API answers on; IPv6 in brackets."""
 
-    auth_strategy: Literal["http_basic", "noauth"] = "http_basic"
+    auth_strategy: Literal["http_basic", "keystone", "noauth"] = "http_basic"
     """Who is let in. `noauth` lets in everybody as an administrator: for tests only."""
+
+    noauth_anywhere: bool = False
+    """Whether `noauth` may listen where other hosts reach it."""
 
     policy_file: str | None = None
     """An oslo.policy file (YAML or JSON) whose rules go before the defaults."""
@@ -39,6 +42,46 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     page_limit: Annotated[int, Meta(ge=1)] = 1000
     """The most objects a list answers at once."""
+
+
+class KeystoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Keystone, for `auth_strategy = "keystone"`, and who the service is to it."""
+
+    auth_url: str = ""
+    """Where Keystone is, such as `https://keystone:5000/v3`."""
+
+    public_url: str | None = None
+    """Where clients without a token are sent to, if not to `auth_url`."""
+
+    username: str = "octavia"
+    """A user with the role service, who may validate tokens."""
+
+    password: str | None = None
+    """The user's password; or `password_file`."""
+
+    password_file: str | None = None
+    """A file with the password, read again at each login."""
+
+    project: str = "service"
+    """The user's project."""
+
+    user_domain: str = "Default"
+    """The domain of the user, by name."""
+
+    project_domain: str = "Default"
+    """The domain of the project, by name."""
+
+    cafile: str | None = None
+    """Authorities (PEM) that Keystone's certificate is verified by, if not the host's."""
+
+    insecure: bool = False
+    """Whether Keystone's certificate is not verified at all: for tests only."""
+
+    cache_seconds: Seconds = 60.0
+    """How long a valid token is remembered; until then a revoked one still counts."""
+
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    """How long an answer of Keystone may take."""
 
 
 class ControllerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -147,6 +190,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`host` runs real amphorae on this machine and needs root; `fake` is an in-memory world."""
 
     api: ApiSettings = ApiSettings()
+    keystone: KeystoneSettings = KeystoneSettings()
     controller: ControllerSettings = ControllerSettings()
     health: HealthSettings = HealthSettings()
     network: NetworkSettings = NetworkSettings()

@@ -107,5 +107,6 @@ def on_unforeseen(request: AnyRequest, error: Exception) -> Response[bytes]:
 
 
 def _unauthorized(error: errors.Unauthorized) -> Response[bytes]:
-    body = unauthorized_fault(str(error))
-    return json_response(body, 401, **{"WWW-Authenticate": 'Basic realm="fairlead"'})
+    return json_response(
+        unauthorized_fault(str(error)), 401, **{"WWW-Authenticate": error.challenge}
+    )

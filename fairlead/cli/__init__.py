@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--listen", metavar="ADDR:PORT", help="default 127.0.0.1:9876")
     serve.add_argument("--config", type=Path, help="default: fairlead.toml in the state directory")
     serve.add_argument("--drivers", choices=["host", "fake"], help="fake: an in-memory world")
-    serve.add_argument("--auth", choices=["http_basic", "noauth"], help="noauth: for tests only")
+    serve.add_argument(
+        "--auth", choices=["http_basic", "keystone", "noauth"], help="noauth: for tests only"
+    )
     serve.add_argument(
         "--step-seconds", type=float, help="with --drivers fake: how long each step takes"
     )

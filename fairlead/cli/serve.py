@@ -107,6 +107,8 @@ def _bound(host: str, port: int) -> socket.socket:
 def _how_in(settings: Settings) -> str:
     if settings.api.auth_strategy == "noauth":
         return "(noauth: everybody is an administrator)"
+    if settings.api.auth_strategy == "keystone":
+        return f"(tokens of Keystone at {settings.keystone.auth_url})"
     return f"(credentials: {settings.state_dir}/clouds.yaml)"
 
 

@@ -1,30 +1,12 @@
-"""Who is let in, what they may do, and who provides what they ask for."""
+"""What callers may do, and who provides what they ask for."""
 
 from pathlib import Path
 
-import msgspec
-
-from fairlead.api.access import Authenticator
-from fairlead.api.first_user import HTPASSWD, USERS, ensure_admin
-from fairlead.api.http_basic import HttpBasic
-from fairlead.api.no_auth import NoAuth
 from fairlead.api.policy import Policy
 from fairlead.api.vip_rules import VipRules
 from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
-from fairlead.errors import Refused
 from fairlead.ports import Providers
 from fairlead.settings import Settings
-
-
-def authenticator(settings: Settings, state_dir: Path) -> Authenticator:
-    """Who lets callers in; the first start makes the user admin and writes clouds.yaml."""
-    if settings.api.auth_strategy == "noauth":
-        return NoAuth()
-    ensure_admin(state_dir, url=f"http://{settings.api.listen}")
-    try:
-        return HttpBasic(state_dir / HTPASSWD, state_dir / USERS)
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise Refused(f"The users in {state_dir}/{HTPASSWD} and {USERS}: {error}") from error
 
 
 def policy(settings: Settings) -> Policy:

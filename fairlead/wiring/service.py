@@ -25,7 +25,7 @@ from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.queue_memory import MemoryQueue
 from fairlead.settings import Settings
 from fairlead.store import SqlStore
-from fairlead.wiring import doors
+from fairlead.wiring import doors, identity
 from fairlead.wiring.places import only_one, private, same_drivers
 from fairlead.wiring.worlds import Outside, fake_world, host_world, renderer
 
@@ -46,6 +46,7 @@ class Service:
         self.app: Litestar
 
     async def __aenter__(self) -> "Service":
+        identity.check(self.settings)
         async with self._stack as stack:
             stack.enter_context(only_one(self.state_dir))
             same_drivers(self.state_dir, self.settings.drivers)
@@ -54,7 +55,7 @@ class Service:
             stack.push_async_callback(self.store.close)
             world = fake_world if self.settings.drivers == "fake" else host_world
             self.outside = await world(self.settings, self.clock, stack)
-            self.app = create_app(self._services())
+            self.app = create_app(self._services(stack))
             await self._start_controller(stack)
             self._stack = stack.pop_all()
         return self
@@ -62,7 +63,7 @@ class Service:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
-    def _services(self) -> Services:
+    def _services(self, stack: AsyncExitStack) -> Services:
         return Services(
             store=self.store,
             queue=self.queue,
@@ -72,7 +73,7 @@ class Service:
             providers=doors.providers(self.settings),
             clock=self.clock,
             new_id=lambda: str(uuid.uuid4()),
-            authenticator=doors.authenticator(self.settings, self.state_dir),
+            authenticator=identity.authenticator(self.settings, self.state_dir, self.clock, stack),
             policy=doors.policy(self.settings),
             vips=doors.vip_rules(self.settings),
             page_maximum=self.settings.api.page_limit,

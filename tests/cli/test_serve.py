@@ -327,7 +327,7 @@ def test_an_address_of_another_host_cannot_be_listened_on(directory: Path) -> No
         ("[health]\ninterval = 0", "health.interval"),
         ("[controller\n", "line 1"),
         ("drivers = 'real'", "'host' or 'fake'"),
-        ("[api]\nauth_strategy = 'x'", "'http_basic' or 'noauth'"),
+        ("[api]\nauth_strategy = 'x'", "'http_basic' or 'keystone' or 'noauth'"),
         ("[network]\nmanagement_cidr = '10.0.0.0/25'", "management_cidr"),
         ("[network]\ndefault_cidrs = ['10.0.0.0/33']", "default_cidrs"),
         ("[network]\ndefault_cidrs = ['127.0.0.0/8']", "default_cidrs"),
