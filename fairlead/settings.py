@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from fairlead.domain.quota import Quota
 from fairlead.errors import Refused
 
 Seconds = Annotated[float, Meta(ge=0)]
@@ -196,6 +197,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     network: NetworkSettings = NetworkSettings()
     vip: VipSettings = VipSettings()
     amphora: AmphoraSettings = AmphoraSettings()
+    quota: Quota = Quota()
     fake: FakeSettings = FakeSettings()
 
 

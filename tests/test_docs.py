@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fairlead import settings
+from fairlead.domain.types import describe
 from fairlead.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +32,12 @@ def sentences() -> dict[tuple[str, str], str]:
     return found
 
 
+def meaning(group: type[msgspec.Struct], name: str) -> str:
+    """What a setting is for, in the words of its declaration."""
+    declared = describe(group)
+    return declared[name].description if declared else sentences()[group.__name__, name]
+
+
 def table() -> str:
     said = sentences()
     rows = ["| Setting | Default | Meaning |", "|---|---|---|"]
@@ -38,7 +45,7 @@ def table() -> str:
         value = getattr(Settings(), field.name)
         if isinstance(value, msgspec.Struct):
             rows += [
-                row(f"[{field.name}] {one}", getattr(value, one), said[type(value).__name__, one])
+                row(f"[{field.name}] {one}", getattr(value, one), meaning(type(value), one))
                 for one in value.__struct_fields__
             ]
         else:

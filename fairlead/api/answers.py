@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from fairlead.domain.model import KINDS, HealthMonitor, L7Policy, Listener, Pool, Resource
+from fairlead.domain.catalog import NAMED, Item
+from fairlead.domain.model import HealthMonitor, L7Policy, Listener, Pool, Resource
 from fairlead.domain.tree import Tree
 from fairlead.domain.types import Access, describe
 from fairlead.domain.views import Entry, entry
@@ -39,7 +40,7 @@ _EMPTY_IS_NULL = frozenset({"allowed_cidrs"})
 def shown_fields(kind: str) -> tuple[str, ...]:
     """Names of the declared fields an answer shows."""
     hidden = _NOT_SHOWN.get(kind, frozenset())
-    declared = describe(KINDS[kind].type).values()
+    declared = describe(NAMED[kind].type).values()
     return tuple(
         f.name for f in declared if f.trait.access is not Access.HIDDEN and f.name not in hidden
     )
@@ -63,6 +64,11 @@ def shown(one: Entry) -> dict[str, Any]:
     if kind == "pool":
         answer["healthmonitor_id"] = next(iter(one.links["healthmonitor_id"]), None)
     return answer
+
+
+def shown_item(item: Item) -> dict[str, Any]:
+    """The answer that shows an item of the catalog, without its wrapper."""
+    return {name: getattr(item, name) for name in shown_fields(item.KIND)}
 
 
 def selected(answer: dict[str, Any], fields: Collection[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ routing, everything else is ours: one handler function per operation, without de
 injection, so that a request costs little.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -87,5 +88,5 @@ def _open(paths: list[str], content: Callable[[AnyRequest], Any]) -> HTTPRouteHa
 def _paths(path: str) -> list[str]:
     """Where an operation answers: below both versions, and with "lbaas" left out."""
     short = path.removeprefix("lbaas/")
-    typed = [p.replace("_id}", "_id:str}") for p in dict.fromkeys((path, short))]
+    typed = [re.sub(r"\{(\w+)\}", r"{\1:str}", p) for p in dict.fromkeys((path, short))]
     return [f"{version}/{p}" for version in VERSIONS for p in typed]

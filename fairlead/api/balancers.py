@@ -14,6 +14,7 @@ from litestar import Response
 from fairlead.api import answers, vips
 from fairlead.api.calls import Call
 from fairlead.api.faults import json_response
+from fairlead.api.offers import chosen, vip_networks
 from fairlead.api.places import check_addresses, check_places
 from fairlead.domain import bodies, planting
 from fairlead.domain.model import LoadBalancer, Member
@@ -29,7 +30,7 @@ async def create_balancer(call: Call) -> Response[bytes]:
     """A load balancer with its VIP, and the tree below it: 201."""
     given = await call.body("loadbalancer")
     own, nested = planting.split(given) if isinstance(given, dict) else (given, {})
-    root = _root(call, bodies.creation("loadbalancer", own))
+    root = await _root(call, bodies.creation("loadbalancer", own))
     await vips.check_carried(call, root.project_id, msgspec.structs.asdict(root))
     draft = planting.plant(root, nested, new_id=call.services.new_id, now=root.created_at)
     members = [o for o in draft.objects.values() if isinstance(o, Member)]
@@ -44,14 +45,13 @@ async def create_balancer(call: Call) -> Response[bytes]:
     return json_response({"loadbalancer": shown}, 201)
 
 
-def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
+async def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
     """The load balancer as asked for, without what the network will decide."""
     project_id = values.pop("project_id", None) or call.caller.project_id
     call.allow(project_id)
     if project_id is None:
         raise Refused("Validation failure: Missing project ID in request where one is required.")
-    values["provider"] = values.get("provider") or call.services.providers.default
-    call.services.providers.get(values["provider"])
+    values |= await chosen(call, values)
     call.services.vips.check_fields(values)
     if values.get("vip_sg_ids"):
         call.allow(project_id, "post:vip_sg_ids")
@@ -65,7 +65,7 @@ def _root(call: Call, values: dict[str, Any]) -> LoadBalancer:
 
 async def _stored(call: Call, draft: Tree, members: Sequence[Mapping[str, Any]]) -> Tree:
     """Allocate the VIP and store the tree with it; on failure the VIP is given back."""
-    vip = await vips.allocated(call, draft.root)
+    vip = await vips.allocated(call, draft.root, vip_networks(draft.root))
     try:
         # Rules about addresses and the VIP's networks can only be checked now.
         tree = planting.placed(draft, _with_vip(draft.root, vip))

@@ -19,6 +19,7 @@ from fairlead.api.parameters import Parameters
 from fairlead.api.policy_rules import rule_name
 from fairlead.api.request_ids import request_id
 from fairlead.api.services import Services
+from fairlead.domain.catalog import NAMED
 from fairlead.domain.model import KINDS
 from fairlead.domain.types import uuid_text
 from fairlead.errors import Forbidden, NotFound, Refused
@@ -56,7 +57,7 @@ class Call(Struct, frozen=True):
         try:
             return uuid_text(given)
         except ValueError:
-            raise NotFound(KINDS[kind].word, given) from None
+            raise NotFound(NAMED[kind].word, given) from None
 
     @property
     def object_id(self) -> str:

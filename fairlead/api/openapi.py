@@ -16,6 +16,7 @@ from fairlead.api.openapi_errors import FAILURES, Failure, failures_of
 from fairlead.api.openapi_schemas import Link, answer_types, other_answers, request_types
 from fairlead.api.operation import Body, Operation
 from fairlead.api.operations import operations
+from fairlead.domain.catalog import NAMED
 from fairlead.domain.model import KINDS
 
 Json = dict[str, Any]
@@ -67,7 +68,7 @@ def document(*, with_networks: bool) -> Json:
 
 def _tags(paths: dict[str, Json]) -> list[Json]:
     """The headings, in order of the operations, with what stands below them."""
-    about = {kind.word: kind.type.__doc__ for kind in KINDS.values()}
+    about = {kind.word: kind.type.__doc__ for kind in NAMED.values()}
     named = dict.fromkeys(
         tag for item in paths.values() for o in item.values() for tag in o["tags"]
     )
@@ -93,9 +94,9 @@ class _Schemas:
         """A reference to a type's schema."""
         return dict(self._by_type[type_])
 
-    def sample(self, type_: Any, *, whole: bool) -> Any:
-        """An example of a type that an area declares."""
-        return openapi_samples.of_schema(self.of(type_), self.components, whole=whole)
+    def sample(self, schema: Json, *, whole: bool) -> Any:
+        """An example of a body that no tree has."""
+        return openapi_samples.of_schema(schema, self.components, whole=whole)
 
     def request(self, kind: str, use: Body) -> Json:
         """The body of a request."""
@@ -104,20 +105,20 @@ class _Schemas:
         if use == "batch":
             one = self.of(self._requests[kind, "create"])
             return _object({KINDS[kind].plural: {"type": "array", "items": one}})
-        return _object({KINDS[kind].wrapper: self.of(self._requests[kind, use])})
+        return _object({NAMED[kind].wrapper: self.of(self._requests[kind, use])})
 
     def answer(self, kind: str, gives: Body) -> Json:
         """The body of an answer."""
         if not isinstance(gives, str):
             return self.of(gives)
         if gives == "one":
-            return _object({KINDS[kind].wrapper: self.of(self._answers[kind])})
+            return _object({NAMED[kind].wrapper: self.of(self._answers[kind])})
         if gives != "list":
             return self.of(self._answers[gives])
-        plural = KINDS[kind].plural
+        what = NAMED[kind]
         rows = {"type": "array", "items": self.of(self._answers[kind])}
         links = {"type": "array", "items": self.of(Link)}
-        return _object({plural: rows, f"{plural}_links": links})
+        return _object({what.plural: rows, what.links_key: links})
 
 
 def _described(operation: Operation, schemas: _Schemas) -> Json:
@@ -151,22 +152,21 @@ def _asked(operation: Operation, schemas: _Schemas) -> Json:
     """Example requests by name."""
     if operation.example is not None:
         return {"request": operation.example}
-    if isinstance(operation.takes, str):
+    if isinstance(operation.takes, str) and operation.kind in KINDS:
         return openapi_samples.request(operation.kind, operation.takes)
-    return {"request": schemas.sample(operation.takes, whole=False)}
+    body = schemas.request(operation.kind, operation.takes)
+    return {"request": schemas.sample(body, whole=False)}
 
 
 def _success(operation: Operation, schemas: _Schemas) -> Json:
     if operation.gives is None:
         return {"description": "Accepted; the answer has no body."}
-    if isinstance(operation.gives, str):
+    body = schemas.answer(operation.kind, operation.gives)
+    if isinstance(operation.gives, str) and operation.kind in KINDS:
         shown = openapi_samples.answer(operation.kind, operation.gives, operation.method)
     else:
-        shown = {"answer": schemas.sample(operation.gives, whole=True)}
-    return {
-        "description": "As asked.",
-        "content": _content(schemas.answer(operation.kind, operation.gives), shown),
-    }
+        shown = {"answer": schemas.sample(body, whole=True)}
+    return {"description": "As asked.", "content": _content(body, shown)}
 
 
 def _path_parameters(path: str) -> list[Json]:
@@ -200,7 +200,7 @@ def _query_parameters(operation: Operation) -> list[Json]:
             _query("sort_dir", {"type": "string"}, "asc or desc for each key."),
             _query("marker", {"type": "string"}, "Id of the last object of the page before."),
             _query("page_reverse", {"type": "boolean", "default": False}, "The page before it."),
-            *(_query(name, texts, _TAGS[name]) for name in selection.TAGS),
+            *(_query(n, texts, _TAGS[n]) for n in selection.TAGS if operation.kind in KINDS),
             *_filters(operation.kind),
         ]
     return found
@@ -226,7 +226,7 @@ def _filters(kind: str) -> list[Json]:
     ]
     return found + [
         _query(name, {"type": "string"}, f"Objects with this {name}.")
-        for name in (*selection.STATUSES, "tenant_id")
+        for name in (*selection.statuses(kind), *(["tenant_id"] if kind in KINDS else []))
     ]
 
 
@@ -239,7 +239,7 @@ def _network_paths(schemas: _Schemas) -> dict[str, Json]:
     """Networks, subnets and ports."""
     paths: dict[str, Json] = {}
     for kind, what in networks.KINDS.items():
-        asked = {"request": {kind: schemas.sample(what.body, whole=False)}}
+        asked = {"request": {kind: schemas.sample(schemas.of(what.body), whole=False)}}
         body = {
             "required": True,
             "content": _content(_object({kind: schemas.of(what.body)}), asked),

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct, UnsetType, defstruct
 
 from fairlead.api import answers
 from fairlead.domain.bodies import settable
+from fairlead.domain.catalog import CATALOG, NAMED
 from fairlead.domain.events import Event
 from fairlead.domain.model import KINDS
 from fairlead.domain.types import Field, describe
@@ -38,7 +39,7 @@ def request_types() -> dict[tuple[str, str], type[Struct]]:
     """The type of each request body, by kind and use ("create", "update")."""
     found = {}
     trees = _tree_types()
-    for kind in KINDS:
+    for kind in (*KINDS, *CATALOG):
         found[kind, "create"] = trees.get(kind) or _creation(kind, f"{_title(kind)}Create")
         found[kind, "update"] = _update(kind)
     return found
@@ -46,7 +47,7 @@ def request_types() -> dict[tuple[str, str], type[Struct]]:
 
 def answer_types() -> dict[str, type[Struct]]:
     """The type of each kind as it is shown."""
-    return {kind: _answer(kind) for kind in KINDS}
+    return {kind: _answer(kind) for kind in (*KINDS, *CATALOG)}
 
 
 def other_answers() -> dict[str, type[Struct]]:
@@ -62,7 +63,7 @@ def other_answers() -> dict[str, type[Struct]]:
 
 
 def _title(kind: str) -> str:
-    return KINDS[kind].type.__name__
+    return NAMED[kind].type.__name__
 
 
 def _tree_types() -> dict[str, type[Struct]]:
@@ -119,8 +120,10 @@ def _update(kind: str) -> type[Struct]:
 
 
 def _answer(kind: str) -> type[Struct]:
-    declared = describe(KINDS[kind].type)
+    declared = describe(NAMED[kind].type)
     parts: Parts = [(name, _shown_type(declared[name])) for name in answers.shown_fields(kind)]
+    if kind in CATALOG:
+        return _struct(_title(kind), parts, kind)
     parts.append(("tenant_id", Annotated[str | None, Meta(description="The same as project_id.")]))
     parts += [
         ("provisioning_status", Annotated[str, Meta(
@@ -187,5 +190,5 @@ def _default(field: Field) -> Any:
 
 def _struct(name: str, parts: Parts, kind: str, *, closed: bool = False) -> type[Struct]:
     """A type with the kind's description; `closed` to other keys."""
-    about = {"__doc__": KINDS[kind].type.__doc__}
+    about = {"__doc__": NAMED[kind].type.__doc__}
     return defstruct(name, parts, kw_only=True, namespace=about, forbid_unknown_fields=closed)

@@ -11,7 +11,7 @@ from litestar import Response
 from msgspec import Struct
 
 from fairlead.api.calls import Call
-from fairlead.domain.model import KINDS
+from fairlead.domain.catalog import NAMED
 
 Action = Callable[[Call], Awaitable[Response[bytes]]]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
@@ -50,4 +50,4 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def tag(self) -> str:
         """The heading it stands under in the document."""
-        return KINDS[self.kind].word if self.kind in KINDS else self.kind
+        return NAMED[self.kind].word if self.kind in NAMED else self.kind

@@ -7,7 +7,7 @@ below the version.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from fairlead.api import balancers, reading, writing
+from fairlead.api import balancers, catalog, providers, quotas, reading, writing
 from fairlead.api.operation import Action, Method, Operation
 from fairlead.domain.model import KINDS
 
@@ -26,7 +26,11 @@ COLLECTIONS: dict[str, str] = {
 
 
 # What is not of the tree, each area in a module of its own.
-AREAS: tuple[Callable[[], Iterable[Operation]], ...] = ()
+AREAS: tuple[Callable[[], Iterable[Operation]], ...] = (
+    catalog.operations,
+    providers.operations,
+    quotas.operations,
+)
 
 
 def operations() -> Iterator[Operation]:

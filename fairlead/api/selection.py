@@ -17,8 +17,10 @@ from litestar.exceptions import HTTPException
 from fairlead.api.calls import Call
 from fairlead.api.parameters import Parameters
 from fairlead.domain.bodies import choices, refused
-from fairlead.domain.model import KINDS
+from fairlead.domain.catalog import NAMED, Item
+from fairlead.domain.model import KINDS, Kind
 from fairlead.domain.query import Query
+from fairlead.domain.quota import ProjectQuota
 from fairlead.domain.types import Access, Field, describe, uuid_text
 from fairlead.domain.views import Entry
 from fairlead.errors import Refused
@@ -44,9 +46,9 @@ def query_of(call: Call, parent_id: str | None, project_id: str | None) -> Query
         filters=_filters(call.kind, given),
         sort=_sort(call.kind, given),
         limit=limit_of(given, call.services.page_maximum),
-        marker=_marker(given.one("marker")),
+        marker=_marker(call.kind, given.one("marker")),
         reverse=given.flag("page_reverse"),
-        **{field: _tags(given, name) for name, field in TAGS.items()},
+        **({f: _tags(given, name) for name, f in TAGS.items()} if call.kind in KINDS else {}),
     )
 
 
@@ -60,7 +62,9 @@ def project_of(call: Call) -> str | None:
     return asked or call.caller.project_id
 
 
-def links_of(call: Call, query: Query, page: Sequence[Entry]) -> list[dict[str, str]]:
+def links_of(
+    call: Call, query: Query, page: Sequence[Entry | Item | ProjectQuota]
+) -> list[dict[str, str]]:
     """Links to the pages before and after; they repeat all that was asked for."""
     if not page:
         return []
@@ -70,12 +74,19 @@ def links_of(call: Call, query: Query, page: Sequence[Entry]) -> list[dict[str, 
     here = str(call.request.url.with_replacements(query=""))
     links = []
     if query.marker:
-        before = urlencode([*kept, ("marker", page[0].resource.id), ("page_reverse", "True")])
+        before = urlencode([*kept, ("marker", _key(page[0])), ("page_reverse", "True")])
         links.append({"rel": "previous", "href": f"{here}?{before}"})
     if query.limit is not None and len(page) >= query.limit:
-        after = urlencode([*kept, ("marker", page[-1].resource.id)])
+        after = urlencode([*kept, ("marker", _key(page[-1]))])
         links.append({"rel": "next", "href": f"{here}?{after}"})
     return links
+
+
+def _key(one: Entry | Item | ProjectQuota) -> str:
+    """What a marker calls an object of a page."""
+    if isinstance(one, ProjectQuota):
+        return one.project_id
+    return one.key if isinstance(one, Item) else one.resource.id
 
 
 @cache
@@ -84,12 +95,18 @@ def filterable(kind: str) -> dict[str, Field]:
 
     The parent's id is one of them also where only the path shows it: clients repeat it.
     """
-    parent = KINDS[kind].parent_field
+    what = NAMED[kind]
+    parent = what.parent_field if isinstance(what, Kind) else None
     return {
         name: field
-        for name, field in describe(KINDS[kind].type).items()
+        for name, field in describe(what.type).items()
         if (field.trait.access is not Access.HIDDEN or name == parent) and _is_plain(field.type)
     }
+
+
+def statuses(kind: str) -> tuple[str, ...]:
+    """The derived fields that lists of a kind filter and sort by as well."""
+    return STATUSES if kind in KINDS else ()
 
 
 def _is_plain(hint: Any) -> bool:
@@ -99,14 +116,16 @@ def _is_plain(hint: Any) -> bool:
 
 
 def _filters(kind: str, given: Parameters) -> dict[str, object]:
-    fields = filterable(kind)
+    fields, derived = filterable(kind), statuses(kind)
     found: dict[str, object] = {}
     for name, text in given.pairs:
-        if name in _PAGING or name in TAGS or name in _OWNER:
+        if name in _PAGING or (name in TAGS and kind in KINDS):
             continue
-        if name in found or (name not in fields and name not in STATUSES):
+        if name in _OWNER and "project_id" in fields:
+            continue
+        if name in found or (name not in fields and name not in derived):
             raise Refused("One or more arguments are either duplicate or invalid")
-        found[name] = text if name in STATUSES else _value(fields[name], text)
+        found[name] = text if name in derived else _value(fields[name], text)
     return found
 
 
@@ -117,10 +136,11 @@ def _tags(given: Parameters, name: str) -> tuple[str, ...]:
     return found
 
 
-def _marker(given: str | None) -> str | None:
-    """The id in canonical form; what is no id the store does not find."""
+def _marker(kind: str, given: str | None) -> str | None:
+    """The id in canonical form; what is no id the store does not find, or it is a name."""
+    by_id = "id" in filterable(kind)
     try:
-        return uuid_text(given) if given else None
+        return uuid_text(given) if given and by_id else given
     except ValueError:
         return given
 
@@ -160,7 +180,7 @@ def _sort(kind: str, given: Parameters) -> tuple[tuple[str, bool], ...]:
 
 def _order(kind: str, key: str, word: str) -> tuple[str, bool]:
     name = "project_id" if key == "tenant_id" else key
-    if name not in filterable(kind) and name not in STATUSES:
+    if name not in filterable(kind) and name not in statuses(kind):
         raise refused("sort", key, "Value should be the name of a field.")
     if (word or "asc") not in _DIRECTIONS:
         raise refused("sort", word, "Value should be one of: asc, desc.")

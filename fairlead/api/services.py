@@ -7,7 +7,17 @@ from msgspec import Struct
 from fairlead.api.access import Authenticator
 from fairlead.api.policy import Policy
 from fairlead.api.vip_rules import VipRules
-from fairlead.ports import Clock, Network, NetworkAdmin, Providers, Store, Vault, WorkQueue
+from fairlead.ports import (
+    Catalog,
+    Clock,
+    Network,
+    NetworkAdmin,
+    Providers,
+    Quotas,
+    Store,
+    Vault,
+    WorkQueue,
+)
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -18,6 +28,8 @@ class Services(Struct, frozen=True, kw_only=True):
     """
 
     store: Store
+    catalog: Catalog
+    quotas: Quotas
     queue: WorkQueue
     network: Network
     network_admin: NetworkAdmin | None

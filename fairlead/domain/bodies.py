@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from fairlead.domain.catalog import NAMED
 from fairlead.domain.model import KINDS
 from fairlead.domain.types import Access, Field, describe
 from fairlead.errors import Refused
@@ -22,7 +23,7 @@ _IGNORED_AT_CREATION = frozenset({"project_id", "tenant_id"})
 def creation(kind: str, body: Any) -> dict[str, Any]:
     """Values for a new object; a child's project_id is ignored, as it is its parent's."""
     given = _aliased(kind, body)
-    if kind != "loadbalancer":
+    if kind in KINDS and kind != "loadbalancer":
         given = {k: v for k, v in given.items() if k not in _IGNORED_AT_CREATION}
     fields = _settable(kind, Access.CREATE)
     _known(kind, given, fields)
@@ -38,9 +39,6 @@ def changes(kind: str, body: Any) -> dict[str, Any]:
     given = _aliased(kind, body)
     fields = _settable(kind, Access.WRITE)
     _known(kind, given, fields)
-    for name, value in given.items():
-        if value is None and not fields[name].trait.nullable:
-            raise refused(name, None, "None is not a valid option for this field.")
     return _checked(kind, given, fields)
 
 
@@ -59,13 +57,13 @@ def settable(kind: str, *, at_creation: bool) -> dict[str, Field]:
 @cache
 def _settable(kind: str, access: Access) -> dict[str, Field]:
     allowed = {Access.WRITE, access}
-    return {n: f for n, f in describe(KINDS[kind].type).items() if f.trait.access in allowed}
+    return {n: f for n, f in describe(NAMED[kind].type).items() if f.trait.access in allowed}
 
 
 def _aliased(kind: str, body: Any) -> dict[str, Any]:
     """The body as a dict of its own, with tenant_id under its newer name."""
     if not isinstance(body, dict):
-        raise Refused(f"Invalid input for field/attribute {KINDS[kind].wrapper}. "
+        raise Refused(f"Invalid input for field/attribute {NAMED[kind].wrapper}. "
                       f"Value: '{str(body)[:100]}'. Value should be an object.")  # fmt: skip
     given = dict(body)
     if kind == "loadbalancer" and "tenant_id" in given:
@@ -77,15 +75,18 @@ def _aliased(kind: str, body: Any) -> dict[str, Any]:
 def _known(kind: str, given: dict[str, Any], fields: dict[str, Field]) -> None:
     unknown = next((name for name in given if name not in fields), None)
     if unknown is not None:
-        argument = f"{KINDS[kind].argument}.{KINDS[kind].wrapper}"
+        argument = f"{NAMED[kind].argument}.{NAMED[kind].wrapper}"
         raise Refused(f"Unknown attribute for argument {argument}: {unknown}")
 
 
 def _checked(kind: str, given: dict[str, Any], fields: dict[str, Field]) -> dict[str, Any]:
-    return {name: _value(fields[name], value) for name, value in given.items()}
+    return {name: converted(fields[name], value) for name, value in given.items()}
 
 
-def _value(field: Field, value: Any) -> Any:
+def converted(field: Field, value: Any) -> Any:
+    """The value of a field as its type, or `Refused`; null is the default where that is allowed."""
+    if value is None and not field.trait.nullable:
+        raise refused(field.name, None, "None is not a valid option for this field.")
     if value is None:
         return False if field.name == "admin_state_up" else field.default
     try:

@@ -6,7 +6,7 @@ tree generations in which an object was made, last asked to change, and asked to
 """
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Struct
 
@@ -109,6 +109,8 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     availability_zone: Annotated[
         str | None, field("Availability zone, by name.", access=_CREATE, max_length=255)
     ] = None
+    flavor_data: Annotated[dict[str, Any], field("What the flavor says.", access=_HIDDEN)] = {}
+    zone_data: Annotated[dict[str, Any], field("What the zone says.", access=_HIDDEN)] = {}
 
     @property
     def vip_addresses(self) -> tuple[str, ...]:
@@ -330,18 +332,30 @@ class L7Rule(Resource, frozen=True, kw_only=True):
     invert: Annotated[bool, field("Match when the comparison fails.")] = False
 
 
-class Kind(Struct, frozen=True, kw_only=True):
+class Naming(Struct, frozen=True, kw_only=True):
     """How a kind is called: in messages (`word`), bodies (`wrapper`) and lists (`plural`).
 
-    `argument` is how Octavia's "Unknown attribute" messages call a body. `parent` is the kind
-    it hangs below and `parent_field` the attribute that names it.
+    `argument` is how Octavia's "Unknown attribute" messages call a body; `links` is the key of a
+    list's links to its neighbours where it is not the plural's.
     """
 
-    type: type[Resource]
+    type: type[Struct]
     word: str
     wrapper: str
     argument: str
     plural: str
+    links: str = ""
+
+    @property
+    def links_key(self) -> str:
+        """The key that a list has its links under."""
+        return self.links or f"{self.plural}_links"
+
+
+class Kind(Naming, frozen=True, kw_only=True):
+    """A kind of the tree: `parent` is what it hangs below, `parent_field` names that."""
+
+    type: type[Resource]
     parent: str | None
     parent_field: str | None
 

@@ -73,10 +73,6 @@ MAX_OBJECTS = 5000
 # What names something that does not exist here, per kind: a field that keeps its default (else
 # 400), and why.
 NOT_FOUND: dict[str, dict[str, str]] = {
-    "loadbalancer": {
-        "flavor_id": "No such Flavor was found.",
-        "availability_zone": "No such Availability Zone was found.",
-    },
     "member": {"request_sriov": "It needs a flavor that allows it."},
 }
 

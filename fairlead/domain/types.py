@@ -112,6 +112,11 @@ def uuid_text(value: str) -> str:
         raise ValueError("Value should be UUID format") from None
 
 
+def uuids(value: tuple[str, ...]) -> tuple[str, ...]:
+    """UUIDs in dashed lower-case form."""
+    return tuple(map(uuid_text, value))
+
+
 def ip_text(value: str) -> str:
     """An IPv4 or IPv6 address in canonical form, without a zone."""
     try:
@@ -152,6 +157,13 @@ def cidrs(value: tuple[str, ...]) -> tuple[str, ...]:
         except ValueError:
             raise ValueError("Value should be a list of IPv4 or IPv6 CIDRs") from None
     return tuple(dict.fromkeys(found))
+
+
+def path_segment(value: str) -> str:
+    """Text that a URL can address as one part of its path."""
+    if "/" in value or value in (".", "..") or _CONTROL.search(value):
+        raise ValueError("Value should not be '.' or '..' nor contain '/' or control characters")
+    return value
 
 
 _URL = re.compile(r"https?://[^\s/?#\x00-\x1f\x7f]+[^\s\x00-\x1f\x7f]*", re.ASCII | re.IGNORECASE)

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fairlead.domain import shape
 from fairlead.domain.tree import Tree
-from fairlead.errors import Refused, Unsupported
+from fairlead.errors import Refused
 from fairlead.ports import Provider
 
 
@@ -18,22 +19,20 @@ class AmphoraProvider:
         self.description = "Amphorae of Fairlead itself."
 
     async def flavor_capabilities(self) -> Mapping[str, str]:
-        """None yet."""
-        return {}
+        """As the port."""
+        return shape.capabilities(shape.FlavorData)
 
     async def zone_capabilities(self) -> Mapping[str, str]:
-        """None yet."""
-        return {}
+        """As the port."""
+        return shape.capabilities(shape.ZoneData)
 
     async def validate_flavor(self, data: Mapping[str, Any]) -> None:
-        """`Unsupported` for an unknown key."""
-        for key in data:
-            raise Unsupported(self.name, f"flavor key {key}")
+        """As the port; `Unsupported` for an unknown key."""
+        shape.check_flavor(data, self.name)
 
     async def validate_zone(self, data: Mapping[str, Any]) -> None:
-        """`Unsupported` for an unknown key."""
-        for key in data:
-            raise Unsupported(self.name, f"availability zone key {key}")
+        """As the port; `Unsupported` for an unknown key."""
+        shape.checked(shape.ZoneData, data, self.name, "availability zone")
 
     async def changing(self, before: Tree | None, after: Tree) -> None:
         """Nothing to tell: the controller sees the tree."""

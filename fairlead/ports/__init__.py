@@ -8,9 +8,11 @@ what went wrong. Identifiers are UUID strings; times are aware datetimes in UTC;
 are seconds.
 """
 
+from fairlead.ports.catalog import Catalog
 from fairlead.ports.machines import Amphorae, AmphoraSpec, Compute, Heartbeats
 from fairlead.ports.network import Capability, Network, NetworkAdmin, VipRequest, WantedIp
 from fairlead.ports.providers import Provider, Providers
+from fairlead.ports.quotas import Quotas
 from fairlead.ports.store import Store
 from fairlead.ports.trust import Credentials, Secrets
 from fairlead.ports.vault import Bundle, Vault
@@ -21,6 +23,7 @@ __all__ = [
     "Amphorae",
     "Bundle",
     "Capability",
+    "Catalog",
     "Clock",
     "Compute",
     "Credentials",
@@ -29,6 +32,7 @@ __all__ = [
     "NetworkAdmin",
     "Provider",
     "Providers",
+    "Quotas",
     "Secrets",
     "Store",
     "Vault",

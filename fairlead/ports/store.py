@@ -20,12 +20,18 @@ class Store(Protocol):
 
         Compare-and-set on the generation: when two edits meet, the later one is computed
         again from the newer tree. An edit that returns its input unchanged saves nothing.
-        `NotFound` when no such tree exists. Does not wake the controller.
+        `NotFound` when no such tree exists, `QuotaMet` when the project may not have what
+        the edit adds; edits that meet cannot pass a limit together. Does not wake the
+        controller.
         """
         ...
 
     async def create(self, tree: Tree) -> Tree:
-        """Store a new tree of generation 1; `Conflict` when its id exists."""
+        """Store a new tree of generation 1; `Conflict` when its id exists.
+
+        `QuotaMet` as with `edit`; `Refused` when the catalog has not the root's flavor or
+        availability zone (any more).
+        """
         ...
 
     async def tree(self, lb_id: str) -> Tree:

@@ -60,10 +60,10 @@ def expressions(kind: str) -> Mapping[str, Expression]:
     """Every field of a kind that can be filtered and sorted by."""
     found: dict[str, Expression] = {}
     for name, field in describe(KINDS[kind].type).items():
-        scalar = _scalar(field.type)
+        scalar = scalar_of(field.type)
         if field.trait.access is Access.HIDDEN or scalar is None:
             continue
-        found[name] = resources.c[name] if name in _BESIDE else _in_document(name, scalar)
+        found[name] = resources.c[name] if name in _BESIDE else in_document(resources, name, scalar)
     parent = KINDS[kind].parent_field
     if parent is not None:
         found[parent] = resources.c.parent_id
@@ -73,20 +73,21 @@ def expressions(kind: str) -> Mapping[str, Expression]:
     return found
 
 
-def _in_document(name: str, scalar: type[Any]) -> Expression:
-    value = resources.c.doc[name]
+def in_document(table: sa.Table, name: str, scalar: type[Any]) -> Expression:
+    """A field of that type in the documents of a table."""
+    value = table.c.doc[name]
     as_type = {bool: value.as_boolean, int: value.as_integer, float: value.as_float}
     found: Expression = as_type.get(scalar, value.as_string)()
     return found
 
 
-def _scalar(hint: Any) -> type[Any] | None:
+def scalar_of(hint: Any) -> type[Any] | None:
     """The plain type of a field's values, None for lists and objects."""
     origin = get_origin(hint)
     if origin is Annotated:
-        return _scalar(get_args(hint)[0])
+        return scalar_of(get_args(hint)[0])
     if origin is Literal:
         return type(get_args(hint)[0])
     if origin in (Union, types.UnionType):
-        return _scalar(next(a for a in get_args(hint) if a is not type(None)))
+        return scalar_of(next(a for a in get_args(hint) if a is not type(None)))
     return hint if hint in (str, int, float, bool, datetime) else None

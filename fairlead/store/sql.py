@@ -15,22 +15,32 @@ from fairlead.domain.edits import Edit
 from fairlead.domain.events import Event
 from fairlead.domain.observed import Amphora
 from fairlead.domain.query import Query
+from fairlead.domain.quota import Quota
 from fairlead.domain.tree import Tree
 from fairlead.domain.views import Entry
 from fairlead.errors import Stale
 from fairlead.store import listing, records, trees
+from fairlead.store.catalog import SqlCatalog
 from fairlead.store.database import Database
 from fairlead.store.migrate import migrate
+from fairlead.store.quotas import SqlQuotas
 from fairlead.wire.heartbeat import Counters
 
 _EDIT_ATTEMPTS = 100
+_NO_LIMITS = Quota()
 
 
 class SqlStore:
-    """Everything remembered in the database at `url` (sqlite+aiosqlite or postgresql+psycopg)."""
+    """Everything remembered in the database at `url` (sqlite+aiosqlite or postgresql+psycopg).
 
-    def __init__(self, url: str) -> None:
+    `quota` are the limits of projects that have none of their own; `keeps_quotas` False lets
+    everybody have everything.
+    """
+
+    def __init__(self, url: str, *, quota: Quota = _NO_LIMITS, keeps_quotas: bool = True) -> None:
         self._database = Database(url)
+        self.catalog = SqlCatalog(self._database)
+        self.quotas = SqlQuotas(self._database, quota, enforced=keeps_quotas)
         self._events = records.EventLog(self._database)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -53,13 +63,13 @@ class SqlStore:
             for _ in range(_EDIT_ATTEMPTS):
                 before = await self.tree(lb_id)
                 after = edit(before)
-                if after is before or await trees.save(self._database, before, after):
+                if after is before or await trees.save(self._database, before, after, self.quotas):
                     return after
         raise Stale(f"Load Balancer {lb_id} is being changed from too many places at once.")
 
     async def create(self, tree: Tree) -> Tree:
         """As the port."""
-        await self._database.write(lambda c: trees.insert(c, tree))
+        await self._database.write(lambda c: trees.insert(c, tree, self.quotas))
         return tree
 
     async def tree(self, lb_id: str) -> Tree:

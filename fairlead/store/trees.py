@@ -14,10 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fairlead.domain.model import KINDS, LoadBalancer, Resource
+from fairlead.domain.quota import growth
 from fairlead.domain.tree import Tree
 from fairlead.errors import Conflict, Fenced, NotFound
-from fairlead.store import documents
+from fairlead.store import catalog, documents
 from fairlead.store.database import Database
+from fairlead.store.quotas import SqlQuotas
 from fairlead.store.schema import observations, resources, trees
 
 _LOAD = (
@@ -69,8 +71,13 @@ async def load(connection: AsyncConnection, lb_id: str) -> Tree:
     )
 
 
-async def insert(connection: AsyncConnection, tree: Tree) -> None:
-    """A new tree; `Conflict` when its id, or one of its objects', exists."""
+async def insert(connection: AsyncConnection, tree: Tree, quotas: SqlQuotas) -> None:
+    """A new tree; `Conflict` when its id, or one of its objects', exists.
+
+    `Refused` when its flavor or zone went away meanwhile, `QuotaMet` when it is too much.
+    """
+    await catalog.hold(connection, tree.root)
+    await quotas.check(connection, tree.root.project_id, growth(None, tree))
     head = {"lb_id": tree.id, "generation": tree.generation, "applied": tree.applied}
     rows = [documents.row(o, tree.id, n) for n, o in enumerate(tree.everything())]
     try:
@@ -80,15 +87,19 @@ async def insert(connection: AsyncConnection, tree: Tree) -> None:
         raise Conflict(f"Load Balancer {tree.id} or one of its objects already exists.") from error
 
 
-async def save(database: Database, before: Tree, after: Tree) -> bool:
-    """Write what changed, unless the stored tree is no longer `before`: then False."""
-    rows = list(_changed_rows(before, after))
+async def save(database: Database, before: Tree, after: Tree, quotas: SqlQuotas) -> bool:
+    """Write what changed, unless the stored tree is no longer `before`: then False.
+
+    `QuotaMet` when the project may not have what was added.
+    """
+    rows, added = list(_changed_rows(before, after)), growth(before, after)
     upsert = database.upsert(resources, keep=frozenset({"created_gen", "ordinal"}))
 
     async def write(connection: AsyncConnection) -> bool:
         moved = {"of_lb": after.id, "before": before.generation, "after": after.generation}
         if (await connection.execute(_ADVANCE, moved)).rowcount != 1:
             return False
+        await quotas.check(connection, after.root.project_id, added)
         if rows:
             await connection.execute(upsert, rows)
         return True

@@ -40,7 +40,11 @@ class Service:
         self.state_dir = Path(settings.state_dir)
         self.clock = SystemClock()
         self.queue = MemoryQueue()
-        self.store = SqlStore(f"sqlite+aiosqlite:///{self.state_dir}/fairlead.db")
+        self.store = SqlStore(
+            f"sqlite+aiosqlite:///{self.state_dir}/fairlead.db",
+            quota=settings.quota,
+            keeps_quotas=settings.api.auth_strategy != "noauth",
+        )
         self._stack = AsyncExitStack()
         self.outside: Outside
         self.app: Litestar
@@ -66,6 +70,8 @@ class Service:
     def _services(self, stack: AsyncExitStack) -> Services:
         return Services(
             store=self.store,
+            catalog=self.store.catalog,
+            quotas=self.store.quotas,
             queue=self.queue,
             network=self.outside.network,
             network_admin=self.outside.network_admin,

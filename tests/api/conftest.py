@@ -132,6 +132,8 @@ class House:
         self.world.subnets[SUBNET] = WIDE
         self.services = Services(
             store=store,
+            catalog=store.catalog,
+            quotas=store.quotas,
             queue=self.queue,
             network=SomeSubnets(self.world),
             network_admin=None,

@@ -121,7 +121,7 @@ async def test_every_described_path_is_served(house: House, admin: Desk) -> None
             for prefix in (path, path.replace("/v2/", "/v2.0/"), path.replace("/lbaas", "")):
                 answer = await admin.call(method.upper(), prefix, {}, None)
                 assert answer.status_code != 405
-                assert answer.json() != {
+                assert not answer.content or answer.json() != {
                     "code": 404, "title": "Not Found", "description": "Not Found"
                 }  # fmt: skip
 

@@ -103,6 +103,8 @@ async def test_each_kind_lives_its_life_below_each_base(desk: Desk, base: str) -
 async def test_answers_have_exactly_the_documented_fields(desk: Desk) -> None:
     fleet = await build(desk)
     for kind, type_ in answer_types().items():
+        if kind not in KINDS:
+            continue  # see test_catalog.py
         shown = (await desk.get(fleet.path(kind)))[KINDS[kind].wrapper]
         assert set(shown) == set(type_.__struct_fields__)
         msgspec.convert(shown, type_)

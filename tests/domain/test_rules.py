@@ -91,7 +91,6 @@ NOT_HERE: list[tuple[str, dict[str, Any]]] = [
         ("client_authentication", "OPTIONAL"), ("tls_ciphers", "x"),
         ("tls_versions", ["TLSv1.2"]), ("alpn_protocols", ["h2"]), ("hsts_max_age", 0),
         ("hsts_include_subdomains", True), ("hsts_preload", True))),
-    ("flavor_id", {"flavor_id": TREE.id}), ("availability_zone", {"availability_zone": "x"}),
 ]  # fmt: skip
 
 
