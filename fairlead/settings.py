@@ -117,7 +117,16 @@ class HealthSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Seconds between heartbeats of an amphora; changes are reported at once."""
 
     silence: Seconds = 16.0
-    """Seconds without a heartbeat after which the amphora itself is asked, then marked ERROR."""
+    """Seconds without a heartbeat (three are missing) after which the amphora itself is asked."""
+
+    silent_share: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    """When more than this share of the amphorae are silent without proof, nothing is repaired."""
+
+    silent_least: Annotated[int, Meta(ge=0)] = 3
+    """As many may be silent without proof, whatever their share, and are repaired."""
+
+    repairs_per_minute: Annotated[int, Meta(ge=1)] = 30
+    """How many repairs of silent amphorae are begun in a minute at most."""
 
     clock_skew: Seconds = 60.0
     """Heartbeats count when their time is at most this and one interval away from now."""

@@ -3,21 +3,20 @@
 Works in memory and writes changes only. A heartbeat counts when its signature fits the amphora
 it names, it was sent just now, and it is newer than what was seen of that life of its agent. A
 life that is not known is believed only once the agent itself was asked: the heartbeat may be a
-copy. An amphora that falls silent is asked directly over mutual TLS first: only when that fails
-too does its load balancer turn ERROR, and the controller is woken to repair it. Runs next to the
-reconciler; `receive` and `watch` are the two loops that wiring starts.
+copy. Who is not heard is looked after by watch.py. Runs next to the reconciler; wiring starts
+`receive`.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 
 import msgspec
 import structlog
 from msgspec import Struct
 
+from fairlead.controller.refusals import Refusals
 from fairlead.domain import status
-from fairlead.domain.events import Event
 from fairlead.domain.observed import Amphora
 from fairlead.errors import FairleadError, NotFound
 from fairlead.ports import Amphorae, Clock, Heartbeats, Secrets, Store, WorkQueue
@@ -32,8 +31,17 @@ from fairlead.wire.heartbeat import (
 )
 
 log = structlog.get_logger()
-_WATCH_EVERY = 1.0
 _ANSWER_SECONDS = 5.0
+
+
+class Silence(Struct, kw_only=True):
+    """An amphora that does not answer; `told` is what was last said of it."""
+
+    since: float
+    proven: bool
+    reason: str
+    begun: bool = False
+    told: str = ""
 
 
 class Pulse(Struct, kw_only=True):
@@ -44,13 +52,20 @@ class Pulse(Struct, kw_only=True):
     boot: str = ""
     sequence: int = -1
     asked: bool = False
-    silent: bool = False
+    silence: Silence | None = None
     basis: object = None
     revision: str | None = None
     listeners: dict[str, ListenerReport] = {}
     members: dict[tuple[str, str], MemberReport] = {}
     counted: Mapping[str, Counters] = {}
     turn: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """Ids of amphorae, and of load balancers with a new tree, at a moment."""
+
+    amphorae: frozenset[str]
+    stale: frozenset[str]
 
 
 class Health:
@@ -64,16 +79,15 @@ class Health:
         secrets: Secrets,
         clock: Clock,
         *,
-        silence: float,
         lag: float,
     ) -> None:
-        """`silence` as in the settings; heartbeats count when sent within `lag` seconds of now."""
+        """Heartbeats count when sent within `lag` seconds of now."""
         self._store = store
         self._queue = queue
         self._amphorae = amphorae
         self._secrets = secrets
         self._clock = clock
-        self._silence = silence
+        self.refusals = Refusals(clock)
         self._lag = lag
         self._pulses: dict[str, Pulse] = {}
         self._written: dict[str, dict[str, str]] = {}
@@ -88,11 +102,22 @@ class Health:
         """Take in datagrams for ever."""
         try:
             async for datagram in heartbeats.receive():
-                await _survived(self.heartbeat(datagram))
+                await self._survived(self.heartbeat(datagram))
         finally:
             for task in self._asking:
                 task.cancel()
             await asyncio.gather(*self._asking, return_exceptions=True)
+
+    async def _survived(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do it; what goes wrong with one heartbeat is no concern of the next."""
+        try:
+            await work
+        except Forged as error:
+            self.refusals.add(str(error))
+        except FairleadError as error:
+            log.warning("heartbeat not processed", reason=str(error))
+        except Exception:
+            log.exception("heartbeat failed")
 
     async def heartbeat(self, datagram: bytes) -> None:
         """Take in one datagram; `Forged` when it is not what it claims."""
@@ -100,15 +125,15 @@ class Health:
         report = unseal(datagram, self._secrets.heartbeat_key(sender))
         age = self._clock.now().timestamp() - report.sent_at
         if abs(age) > self._lag:
-            raise Forged(f"amphora {sender} sent it {age:.0f} s ago by its clock")
+            raise Forged(f"the clock of amphora {sender} is off, or its words were held up")
         pulse = await self._pulse(sender)
         if pulse is None:
             return
         if report.boot == pulse.boot:
-            await self._take(pulse, report)
+            await self.take(pulse, report)
         elif not pulse.asked:
             pulse.asked = True
-            task = asyncio.create_task(_survived(self._meet(sender, pulse)))
+            task = asyncio.create_task(self._survived(self._meet(sender, pulse)))
             self._asking.add(task)
             task.add_done_callback(self._asking.discard)
 
@@ -119,72 +144,39 @@ class Health:
                 if amphora.id == amphora_id and amphora.lb_network_ip is not None:
                     async with asyncio.timeout(_ANSWER_SECONDS):
                         found = await self._amphorae.status(amphora_id, amphora.lb_network_ip)
-                    await self._take(pulse, found.report)
+                    await self.take(pulse, found.report)
         except TimeoutError:
             log.warning("heartbeat of an agent that does not answer", amphora_id=amphora_id)
         finally:
             pulse.asked = False
 
-    async def watch(self) -> None:
-        """Look for silent amphorae for ever."""
-        while True:
-            await self._clock.sleep(_WATCH_EVERY)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("watch failed")
+    def pulse_of(self, amphora: Amphora) -> Pulse:
+        """What is remembered of an amphora, from now on at the latest."""
+        return self._pulses.setdefault(amphora.id, self._first(amphora))
 
-    async def look(self) -> None:
-        """Ask every amphora that was not heard for too long; mark what does not answer."""
-        remembered, stale = self._pulses.keys() | set(), set(self._stale)
-        records = {a.id: a for a in await self._store.amphorae()}
-        known = {a.loadbalancer_id for a in records.values()}
-        self._forget(remembered - records.keys(), stale, known)
-        async with asyncio.TaskGroup() as asking:
-            for amphora in records.values():
-                pulse = self._pulses.setdefault(amphora.id, self._first(amphora))
-                overdue = self._clock.monotonic() - pulse.seen >= self._silence
-                if overdue and amphora.status == "ALLOCATED":
-                    asking.create_task(self._ask(amphora, pulse))
-
-    def _forget(self, gone: set[str], stale: set[str], known: set[str]) -> None:
-        """Drop amphorae and load balancers that were there before and are in no record now."""
-        for amphora_id in gone:
+    def keep_only(self, amphorae: Collection[Amphora], remembered: Remembered) -> None:
+        """Drop what was `remembered` and is in no record now."""
+        known = {a.loadbalancer_id for a in amphorae}
+        for amphora_id in remembered.amphorae - {a.id for a in amphorae}:
             self._pulses.pop(amphora_id, None)
-        self._stale -= stale - known
+        self._stale -= remembered.stale - known
         for lb_id in self._written.keys() - known - {p.lb_id for p in self._pulses.values()}:
             del self._written[lb_id]
 
-    async def _ask(self, amphora: Amphora, pulse: Pulse) -> None:
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                found = await self._amphorae.status(amphora.id, amphora.lb_network_ip or "")
-        except TimeoutError:
-            await self._fell_silent(amphora, pulse, f"no answer in {_ANSWER_SECONDS:g} s")
-            return
-        except FairleadError as error:
-            await self._fell_silent(amphora, pulse, str(error))
-            return
-        await self._take(pulse, found.report)
+    @property
+    def remembered(self) -> Remembered:
+        """Whom something is remembered of, to be asked before the records are read."""
+        return Remembered(amphorae=frozenset(self._pulses), stale=frozenset(self._stale))
 
-    async def _fell_silent(self, amphora: Amphora, pulse: Pulse, reason: str) -> None:
-        async with pulse.turn:
-            if self._clock.monotonic() - pulse.seen < self._silence:
-                return  # heard of while it was asked
-            pulse.seen = self._clock.monotonic()
-            if not pulse.silent:
-                await self._note(amphora, f"The amphora is silent: {reason}")
-                await self._silenced(pulse)
-                pulse.silent, pulse.basis = True, None
-        await self._queue.put(pulse.lb_id)
-
-    async def _silenced(self, pulse: Pulse) -> None:
+    async def silenced(self, pulse: Pulse) -> None:
+        """All that an amphora served is down."""
+        pulse.basis = None
         try:
             await self._observed(pulse, status.silent(await self._store.tree(pulse.lb_id)))
         except NotFound:
             return
 
-    async def _take(self, pulse: Pulse, report: Report) -> None:
+    async def take(self, pulse: Pulse, report: Report) -> None:
         """Take in a report of a life that is known, or answered, unless a newer one came first."""
         async with pulse.turn:
             if report.boot != pulse.boot or report.sequence > pulse.sequence:
@@ -192,9 +184,9 @@ class Health:
                 await self._alive(pulse, report)
 
     async def _alive(self, pulse: Pulse, report: Report) -> None:
-        if pulse.silent:
+        if pulse.silence is not None:
             await self._queue.put(pulse.lb_id)
-        pulse.seen, pulse.silent = self._clock.monotonic(), False
+        pulse.seen, pulse.silence = self._clock.monotonic(), None
         _merge(pulse, report)
         basis = (report.revision, report.healthy, _states(pulse))
         if basis != pulse.basis or pulse.lb_id in self._stale:
@@ -242,26 +234,6 @@ class Health:
 
     def _first(self, amphora: Amphora) -> Pulse:
         return Pulse(lb_id=amphora.loadbalancer_id, seen=self._clock.monotonic())
-
-    async def _note(self, amphora: Amphora, detail: str) -> None:
-        log.warning("amphora silent", lb_id=amphora.loadbalancer_id, amphora_id=amphora.id)
-        event = Event(
-            loadbalancer_id=amphora.loadbalancer_id, generation=0, at=self._clock.now(),
-            step="Heartbeat", outcome="info", amphora_id=amphora.id, detail=detail,
-        )  # fmt: skip
-        await self._store.record([event])
-
-
-async def _survived(work: Coroutine[Any, Any, None]) -> None:
-    """Do it; what goes wrong with one heartbeat is no concern of the next."""
-    try:
-        await work
-    except Forged as error:
-        log.warning("heartbeat refused", reason=str(error))
-    except FairleadError as error:
-        log.warning("heartbeat not processed", reason=str(error))
-    except Exception:
-        log.exception("heartbeat failed")
 
 
 def _merge(pulse: Pulse, report: Report) -> None:

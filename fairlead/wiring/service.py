@@ -21,8 +21,10 @@ from fairlead.controller.health import Health
 from fairlead.controller.housekeeping import Housekeeping
 from fairlead.controller.observer import Drivers
 from fairlead.controller.reconciler import Patience, Reconciler
+from fairlead.controller.watch import Watch
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.queue_memory import MemoryQueue
+from fairlead.plan.suspicion import Limits
 from fairlead.settings import Settings
 from fairlead.store import SqlStore
 from fairlead.wiring import doors, identity
@@ -91,8 +93,16 @@ class Service:
         epoch = await self.store.next_epoch()
         watcher = Health(
             self.store, self.queue, outside.amphorae, outside.secrets, self.clock,
-            silence=health.silence,
             lag=health.clock_skew + health.interval,
+        )  # fmt: skip
+        watch = Watch(
+            watcher, self.store, self.queue, outside.amphorae, outside.compute, self.clock,
+            silence=health.silence,
+            limits=Limits(
+                share=health.silent_share,
+                least=health.silent_least,
+                per_minute=health.repairs_per_minute,
+            ),
         )  # fmt: skip
         housekeeping = Housekeeping(
             self.store, outside.network, outside.compute, self.queue, self.clock,
@@ -101,7 +111,7 @@ class Service:
         reconciler = self._reconciler(epoch, watcher.settled)
         await housekeeping.resync()
         loops = [reconciler.run() for _ in range(controller.runners)]
-        loops += [watcher.receive(outside.heartbeats), watcher.watch(), housekeeping.run()]
+        loops += [watcher.receive(outside.heartbeats), watch.run(), housekeeping.run()]
         for loop in loops:
             stack.push_async_callback(_cancel, asyncio.create_task(loop))
 

@@ -25,6 +25,7 @@ from fairlead.controller.health import Health
 from fairlead.controller.housekeeping import Housekeeping
 from fairlead.controller.observer import Drivers, observe
 from fairlead.controller.reconciler import Patience, Reconciler
+from fairlead.controller.watch import Watch
 from fairlead.domain import edits, status
 from fairlead.domain.edits import Edit
 from fairlead.domain.events import Event
@@ -33,6 +34,7 @@ from fairlead.domain.tree import Tree
 from fairlead.drivers import fake
 from fairlead.drivers.queue_memory import MemoryQueue
 from fairlead.plan.planner import amphora_id
+from fairlead.plan.suspicion import Limits
 from fairlead.ports import VipRequest
 from fairlead.render.amphora import amphora_config
 from fairlead.store import SqlStore
@@ -42,6 +44,7 @@ STEP_SECONDS, RETRIES, FIRST_PAUSE, SLOW_RETRY = 30.0, 3, 0.2, 60.0
 SILENCE, RESYNC, RUNNERS, REPAIRS = 16.0, 300.0, 3, 2
 SUBNET = str(uuid.UUID(int=1))
 LAG = 65.0
+LIMITS = Limits(share=0.5, least=3, per_minute=30)
 READS = {
     "store.tree", "store.amphorae", "store.all_ids", "network.ports", "network.subnet",
     "compute.observe", "amphorae.status", "store.events",
@@ -125,7 +128,11 @@ class Stage:
         amphorae = self.watched(fake.FakeAmphorae(self.world), "amphorae")
         self.health = Health(
             self.watched(self.store, "health"), self.queue, amphorae, self.secrets, self.clock,
-            silence=SILENCE, lag=LAG,
+            lag=LAG,
+        )  # fmt: skip
+        self.watch = Watch(
+            self.health, self.watched(self.store, "health"), self.queue, amphorae, compute,
+            self.clock, silence=SILENCE, limits=LIMITS,
         )  # fmt: skip
         self.housekeeping = Housekeeping(
             watched, network, compute, self.queue, self.clock, resync=RESYNC
@@ -134,7 +141,7 @@ class Stage:
         self.reconciler = self.controller(await self.store.next_epoch())
         await self.housekeeping.resync()
         loops = [self.reconciler.run() for _ in range(RUNNERS)]
-        loops += [self.health.receive(fake.FakeHeartbeats(self.world)), self.health.watch()]
+        loops += [self.health.receive(fake.FakeHeartbeats(self.world)), self.watch.run()]
         self.tasks = [asyncio.create_task(one) for one in [*loops, self.housekeeping.run()]]
 
     def controller(self, epoch: int) -> Reconciler:
@@ -177,10 +184,15 @@ class Stage:
 
     # The user.
 
-    async def create(self, *edit: Edit, additional_vips: tuple[AdditionalVip, ...] = ()) -> str:
+    async def create(
+        self,
+        *edit: Edit,
+        subnet_id: str = SUBNET,
+        additional_vips: tuple[AdditionalVip, ...] = (),
+    ) -> str:
         """A load balancer with what the edits add to it, stored as the API does."""
         lb_id = str(uuid.uuid4())
-        request = VipRequest(vip_subnet_id=SUBNET, additional_vips=additional_vips)
+        request = VipRequest(vip_subnet_id=subnet_id, additional_vips=additional_vips)
         vip = await self.network.allocate_vip(lb_id, "p", request)
         root = LoadBalancer(
             id=lb_id, project_id="p", created_at=self.clock.now(),

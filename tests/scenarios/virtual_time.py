@@ -26,6 +26,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual
 
+    def stand_still(self, seconds: float) -> None:
+        """Let time pass while nothing of this process runs, as a stopped process would."""
+        self._virtual += seconds
+
     @contextmanager
     def outside(self) -> Iterator[None]:
         """While a call is out on a thread."""
@@ -53,6 +57,13 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def stand_still(seconds: float) -> None:
+    """As `VirtualLoop.stand_still`, on the running loop."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.stand_still(seconds)
 
 
 @contextmanager
