@@ -244,10 +244,10 @@ class Executor:
 
     async def _destroy(self, step: steps.Destroy, scene: Scene) -> None:
         await self._drivers.compute.delete(str(step.amphora_id))
-        self._begun.pop(str(step.amphora_id), None)
 
     async def _forget(self, step: steps.ForgetAmphora, scene: Scene) -> None:
         await self._drivers.store.drop_amphora(str(step.amphora_id))
+        self._begun.pop(str(step.amphora_id), None)
 
     async def _find_subnet(self, step: steps.FindSubnet, scene: Scene) -> None:
         try:

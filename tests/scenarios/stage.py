@@ -338,4 +338,4 @@ class Stage:
         health, reconciler = self.health, self.reconciler
         for memory in (health._pulses, health._written, health._stale, reconciler._troubles,
                        reconciler._parked, self.executor._begun):  # fmt: skip
-            assert not memory
+            assert not memory, memory

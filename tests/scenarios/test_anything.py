@@ -210,6 +210,7 @@ async def tell(acts: list[Act]) -> None:
 
 @settings(max_examples=30, deadline=timedelta(seconds=60), suppress_health_check=list(HealthCheck))
 @example(acts=[("wait", 5.0), ("delete", 0), ("fail", "delete", True, 6), ("crash", 3)])
+@example(acts=[("lose", 0), ("delete", 0)])
 @given(acts=st.lists(ACTS, max_size=25))
 def test_whatever_happens_it_ends_well(acts: list[Act]) -> None:
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
