@@ -5,10 +5,12 @@ another form (links to related objects) are in `LINKS`. Also used by openapi.py,
 document and the answers cannot differ.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from operator import attrgetter
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -51,19 +53,46 @@ def moment(value: datetime) -> str:
     return value.strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def shown(one: Entry) -> dict[str, Any]:
-    """The answer that shows an object, without its wrapper."""
-    resource = one.resource
-    kind = resource.KIND
-    answer = {name: _plain(name, getattr(resource, name)) for name in shown_fields(kind)}
-    answer["tenant_id"] = resource.project_id
-    answer["provisioning_status"] = one.provisioning_status
-    answer["operating_status"] = one.operating_status
-    for name in LINKS.get(kind, ()):
-        answer[name] = [{"id": object_id} for object_id in one.links[name]]
+def shown(one: Entry, fields: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """The answer that shows an object, without its wrapper; of `fields`, if any, those alone."""
+    showing = _showing(one.resource.KIND).items()
+    return {name: show(one) for name, show in showing if not fields or name in fields}
+
+
+@cache
+def _showing(kind: str) -> Mapping[str, Callable[[Entry], Any]]:
+    """How each field of an answer is made, in the answer's order."""
+    declared = describe(KINDS[kind].type)
+    found: dict[str, Callable[[Entry], Any]] = {
+        name: _own(name, declared[name].type) for name in shown_fields(kind)
+    }
+    found["tenant_id"] = attrgetter("resource.project_id")
+    found["provisioning_status"] = attrgetter("provisioning_status")
+    found["operating_status"] = attrgetter("operating_status")
+    found |= {name: partial(_linked, name) for name in LINKS.get(kind, ())}
     if kind == "pool":
-        answer["healthmonitor_id"] = next(iter(one.links["healthmonitor_id"]), None)
-    return answer
+        found["healthmonitor_id"] = lambda one: next(iter(one.links["healthmonitor_id"]), None)
+    return found
+
+
+def _own(name: str, hint: Any) -> Callable[[Entry], Any]:
+    """How a declared field is shown; what JSON has as it is needs no look at its value."""
+    value = attrgetter(f"resource.{name}")
+    return value if _as_it_is(hint) else lambda one: _plain(name, value(one))
+
+
+def _as_it_is(hint: Any) -> bool:
+    if get_origin(hint) is Literal:
+        return True
+    if get_origin(hint) is Annotated:
+        return _as_it_is(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return all(map(_as_it_is, get_args(hint)))
+    return hint in (str, int, float, bool, type(None))
+
+
+def _linked(name: str, one: Entry) -> list[dict[str, str]]:
+    return [{"id": object_id} for object_id in one.links[name]]
 
 
 def shown_item(item: Item) -> dict[str, Any]:

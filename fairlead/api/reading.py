@@ -16,12 +16,12 @@ from fairlead.api.faults import json_response
 from fairlead.domain import views
 from fairlead.domain.events import Event
 from fairlead.domain.model import KINDS, Listener
-from fairlead.domain.query import Query
 from fairlead.domain.views import Entry
 from fairlead.errors import NotFound
 from fairlead.wire.heartbeat import Counters
 
 EVENTS = 100
+_NO_LINKS: frozenset[str] = frozenset()
 
 
 async def show_list(call: Call) -> Response[bytes]:
@@ -36,26 +36,25 @@ async def show_list(call: Call) -> Response[bytes]:
         asked = call.parameters.one("project_id") or call.parameters.one("tenant_id")
         query = selection.query_of(call, holder[1], asked)
     page = await call.services.store.list(query)
-    fields = call.parameters.many("fields")
+    fields = frozenset(call.parameters.many("fields"))
     plural = KINDS[call.kind].plural
     return json_response({
-        plural: [answers.selected(answers.shown(one), fields) for one in page],
+        plural: [answers.shown(one, fields) for one in page],
         f"{plural}_links": selection.links_of(call, query, page),
     })  # fmt: skip
 
 
 async def show(call: Call) -> Response[bytes]:
     """One object."""
+    fields = frozenset(call.parameters.many("fields"))
     try:
-        one = await readable(call)
+        one = await readable(call, fields or None)
     except NotFound:
         if call.holder is not None:
             with finding_the_path():
                 await call.services.store.owner(*call.holder)
         raise
-    fields = call.parameters.many("fields")
-    answer = answers.selected(answers.shown(one), fields)
-    return json_response({KINDS[call.kind].wrapper: answer})
+    return json_response({KINDS[call.kind].wrapper: answers.shown(one, fields)})
 
 
 async def show_statuses(call: Call) -> Response[bytes]:
@@ -83,21 +82,19 @@ async def show_events(call: Call) -> Response[bytes]:
     return json_response({"events": [_event(event) for event in events]})
 
 
-async def readable(call: Call) -> Entry:
-    """The object the path is about; `NotFound`, then `Forbidden`."""
+async def readable(call: Call, links: frozenset[str] | None = _NO_LINKS) -> Entry:
+    """The object the path is about, with those links (None all); `NotFound`, then `Forbidden`."""
     holder = call.holder
-    one = await entry_of(call, call.kind, call.object_id, parent_id=holder and holder[1])
+    one = await call.services.store.one(
+        call.kind, call.object_id, parent_id=holder and holder[1], links=links
+    )
     call.allow(one.resource.project_id)
     return one
 
 
-async def entry_of(call: Call, kind: str, object_id: str, *, parent_id: str | None = None) -> Entry:
-    """An object by id; `NotFound` also when it hangs below another parent."""
-    query = Query(kind=kind, parent_id=parent_id, filters={"id": object_id}, limit=1)
-    found = await call.services.store.list(query)
-    if not found:
-        raise NotFound(KINDS[kind].word, object_id)
-    return found[0]
+async def entry_of(call: Call, kind: str, object_id: str) -> Entry:
+    """An object by id, without links; `NotFound`."""
+    return await call.services.store.one(kind, object_id, links=_NO_LINKS)
 
 
 def _stats(counters: Iterable[Counters]) -> Response[bytes]:

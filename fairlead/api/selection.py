@@ -48,6 +48,7 @@ def query_of(call: Call, parent_id: str | None, project_id: str | None) -> Query
         limit=limit_of(given, call.services.page_maximum),
         marker=_marker(call.kind, given.one("marker")),
         reverse=given.flag("page_reverse"),
+        links=frozenset(given.many("fields")) or None,
         **({f: _tags(given, name) for name, f in TAGS.items()} if call.kind in KINDS else {}),
     )
 

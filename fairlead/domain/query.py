@@ -16,7 +16,8 @@ class Query(Struct, frozen=True, kw_only=True):
     provisioning_status, operating_status and loadbalancer_id among them. Tag filters follow
     the API: all of `tags`, any of `tags_any`, not all of `not_tags`, none of `not_tags_any`.
     `sort` is (field, descending); created_at and id are always appended. `marker` is the id of
-    the last object of the page before (with `reverse`: of the first of the page after).
+    the last object of the page before (with `reverse`: of the first of the page after). `links`
+    are the links that entries shall carry (see views.py), None all: each costs a query.
     """
 
     kind: str
@@ -31,3 +32,4 @@ class Query(Struct, frozen=True, kw_only=True):
     limit: int | None = None
     marker: str | None = None
     reverse: bool = False
+    links: frozenset[str] | None = None

@@ -42,6 +42,17 @@ class Store(Protocol):
         """The load balancer id an object of that kind belongs to; `NotFound`."""
         ...
 
+    async def one(
+        self,
+        kind: str,
+        object_id: str,
+        *,
+        parent_id: str | None = None,
+        links: frozenset[str] | None = None,
+    ) -> Entry:
+        """An object with those of its links, None all; `NotFound`, also below another parent."""
+        ...
+
     async def list(self, query: Query) -> Sequence[Entry]:
         """One page of entries, filtered and sorted by the database."""
         ...

@@ -37,7 +37,7 @@ async def page(connection: AsyncConnection, query: Query) -> list[Entry]:
         narrowed=list(_tag_filters(query)),
     )
     found = [documents.resource(query.kind, row.doc) for row in rows]
-    related = await links(connection, query.kind, found) if found else []
+    related = await links(connection, query.kind, found, query.links) if found else []
     return [
         Entry(
             resource=one,

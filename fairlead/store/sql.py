@@ -19,9 +19,10 @@ from fairlead.domain.quota import Quota
 from fairlead.domain.tree import Tree
 from fairlead.domain.views import Entry
 from fairlead.errors import Stale
-from fairlead.store import listing, records, trees
+from fairlead.store import listing, records, single, trees
 from fairlead.store.catalog import SqlCatalog
 from fairlead.store.database import Database
+from fairlead.store.links import needs_queries
 from fairlead.store.migrate import migrate
 from fairlead.store.quotas import SqlQuotas
 from fairlead.wire.heartbeat import Counters
@@ -80,9 +81,24 @@ class SqlStore:
         """As the port; objects that were asked to go are found until that is settled."""
         return await self._database.read(lambda c: trees.owner(c, kind, object_id))
 
+    async def one(
+        self,
+        kind: str,
+        object_id: str,
+        *,
+        parent_id: str | None = None,
+        links: frozenset[str] | None = None,
+    ) -> Entry:
+        """As the port."""
+        return await self._database.read(
+            lambda c: single.entry(c, kind, object_id, parent_id, links),
+            snapshot=needs_queries(kind, links),
+        )
+
     async def list(self, query: Query) -> Sequence[Entry]:
         """As the port; see fields.py for what can be filtered and sorted by."""
-        return await self._database.read(lambda c: listing.page(c, query), snapshot=True)
+        several = query.marker is not None or needs_queries(query.kind, query.links)
+        return await self._database.read(lambda c: listing.page(c, query), snapshot=several)
 
     async def all_ids(self) -> Sequence[str]:
         """As the port."""
