@@ -89,6 +89,9 @@ class _Schemas:
         types = [*self._requests.values(), *self._answers.values(), *faults, Link, *theirs, *areas]
         found, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
         self._by_type = dict(zip(types, found, strict=True))
+        for answer in self._answers.values():
+            # A client that asks for some fields gets those alone.
+            self.components[answer.__name__].pop("required", None)
 
     def of(self, type_: Any) -> Json:
         """A reference to a type's schema."""
@@ -221,7 +224,7 @@ _TAGS = {
 def _filters(kind: str) -> list[Json]:
     fields = selection.filterable(kind)
     found = [
-        _query(name, msgspec.json.schema(field.type), field.description)
+        _query(name, selection.filter_schema(field), field.description)
         for name, field in fields.items()
     ]
     return found + [

@@ -83,6 +83,7 @@ def _routing(status: int, detail: str) -> tuple[tuple[type[Struct], Any], ...]:
 _UNKNOWN = object_id("nobody")
 _RULE = refused("protocol_port", 65536, "Expected `int` <= 65535.")
 _LIMIT = _routing(400, "limit should be an integer")
+_TWICE = _api(errors.Refused("One or more arguments are either duplicate or invalid"))
 _GONE = _api(errors.NotFound("Load Balancer", _UNKNOWN))
 _AMPHORA = "amphora"
 
@@ -91,10 +92,11 @@ FAILURES: dict[str, Failure] = {
     "BadRequest": Failure(status=400, meaning="The request breaks a rule.", examples=_api(_RULE)),
     "BadList": Failure(
         status=400, meaning="A filter, a sort key, the marker or the limit is wrong.",
-        examples=(*_api(errors.Refused("One or more arguments are either duplicate or invalid")),
-                  *_LIMIT),
+        examples=(*_TWICE, *_LIMIT),
     ),
-    "BadLimit": Failure(status=400, meaning="The limit is no number.", examples=_LIMIT),
+    "BadLimit": Failure(
+        status=400, meaning="The limit is no number, or given twice.", examples=(*_LIMIT, *_TWICE)
+    ),
     "Unauthorized": Failure(
         status=401, meaning="No valid credentials came with the request.",
         examples=((Unauthenticated, faults.unauthorized_fault("Authentication is required.")),),

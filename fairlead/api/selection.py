@@ -160,6 +160,11 @@ def _value(field: Field, text: str) -> object:
     return value
 
 
+def filter_schema(field: Field) -> dict[str, Any]:
+    """What the field may be filtered by, as a JSON schema: any text where the field is one."""
+    return {"type": "string"} if _is_text(field.type) else msgspec.json.schema(field.type)
+
+
 def _is_text(hint: Any) -> bool:
     offered = choices(hint)
     if offered:
