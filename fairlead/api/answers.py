@@ -62,7 +62,7 @@ def shown(one: Entry, fields: frozenset[str] = frozenset()) -> dict[str, Any]:
 @cache
 def _showing(kind: str) -> Mapping[str, Callable[[Entry], Any]]:
     """How each field of an answer is made, in the answer's order."""
-    declared = describe(KINDS[kind].type)
+    declared = describe(NAMED[kind].type)
     found: dict[str, Callable[[Entry], Any]] = {
         name: _own(name, declared[name].type) for name in shown_fields(kind)
     }

@@ -159,7 +159,7 @@ def failures_of(operation: Operation) -> list[str]:
 def _names(operation: Operation) -> Iterator[str]:
     of_tree = operation.kind in KINDS
     yield from ("Unauthorized", "Forbidden", "NotAcceptable", "Unavailable", *operation.errors)
-    if operation.gives == "list":
+    if operation.gives == "list" or "limit" in operation.query:
         yield "BadList"
     elif operation.gives == "events":
         yield "BadLimit"
@@ -169,7 +169,7 @@ def _names(operation: Operation) -> Iterator[str]:
         yield from ("TooLarge", "NotJson")
     if operation.kind in _NESTED:
         yield "NotFoundBelow"
-    elif "{" in operation.path or (of_tree and operation.takes):
+    elif "{" in operation.path or operation.takes:
         yield "NotFound"
     if operation.method != "GET":
         yield from _WRITES

@@ -29,7 +29,7 @@ from tests.live_service import LiveService
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 # Answers above 500 that a request may well have: an option that the provider does not have.
 EXPECTED = {501}
-EXAMPLES = 20
+EXAMPLES = 12
 SUBNET = "5d8a3fb2-8c5e-4f0a-9b9c-0d5c6d1f7a01"
 _OF = {"default_pool_id": "pool", "redirect_pool_id": "pool"}
 
@@ -52,7 +52,8 @@ class Town:
             place = COLLECTIONS[kind].format_map({f"{k}_id": i for k, i in self.ids.items()})
             parent = {} if what.parent_field is None or "{" in COLLECTIONS[kind] else {
                 what.parent_field: self.ids[str(what.parent)]}  # fmt: skip
-            body = {what.wrapper: {**SENT[kind], **parent}}
+            given = {k: v for k, v in SENT[kind].items() if k != "subnet_id"}
+            body = {what.wrapper: {**given, **parent}}
             answer = self.session.post(f"{self.url}/v2/{place}", json=body, timeout=20)
             assert answer.status_code == 201, answer.text
             self.ids[kind] = answer.json()[what.wrapper]["id"]
