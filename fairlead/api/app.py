@@ -13,7 +13,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from fairlead.api import networks, pages
+from fairlead.api import network_operations, pages
 from fairlead.api.calls import admitted, check_acceptable
 from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
 from fairlead.api.openapi import document
@@ -31,7 +31,8 @@ _GREETED = [*VERSIONS, *(f"{version}/lbaas" for version in VERSIONS)]
 def create_app(services: Services) -> Litestar:
     """The API over these services."""
     with_networks = services.network_admin is not None
-    greeted = [path for path in _GREETED if not (with_networks and path == networks.VERSION)]
+    theirs = [network_operations.VERSION] if with_networks else []
+    greeted = [path for path in _GREETED if path not in theirs]
     handlers = [_handler(services, operation) for operation in operations()]
     handlers += [
         _open(["/"], version_document),
@@ -40,10 +41,8 @@ def create_app(services: Services) -> Litestar:
         *pages.handlers(),
     ]
     if services.network_admin is not None:
-        handlers.append(_open([networks.VERSION], network_version_document))
-        # Asked for by `openstack port create`.
-        handlers.append(_open([f"{networks.VERSION}/extensions"], lambda _: {"extensions": []}))
-        handlers += networks.handlers(services, services.network_admin)
+        handlers.append(_open([network_operations.VERSION], network_version_document))
+        handlers += [_handler(services, one) for one in network_operations.operations()]
     return Litestar(
         route_handlers=handlers,
         exception_handlers={
@@ -64,6 +63,7 @@ def _handler(services: Services, operation: Operation) -> HTTPRouteHandler:
         name=operation.name,
         http_method=operation.method,
         status_code=200,  # of answers that set none; all of ours do
+        exception_handlers={FairleadError: on_error(operation.fault)},
     )(_admitting(services, operation))
 
 
@@ -89,4 +89,6 @@ def _paths(path: str) -> list[str]:
     """Where an operation answers: below both versions, and with "lbaas" left out."""
     short = path.removeprefix("lbaas/")
     typed = [re.sub(r"\{(\w+)\}", r"{\1:str}", p) for p in dict.fromkeys((path, short))]
+    if path.startswith("/"):
+        return typed
     return [f"{version}/{p}" for version in VERSIONS for p in typed]

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from fairlead import __version__
-from fairlead.api import networks, openapi_samples, selection
+from fairlead.api import network_operations, openapi_samples, selection
 from fairlead.api.openapi_errors import FAILURES, Failure, failures_of
 from fairlead.api.openapi_schemas import Link, answer_types, other_answers, request_types
 from fairlead.api.operation import Body, Operation
@@ -46,12 +46,10 @@ def document(*, with_networks: bool) -> Json:
     """The whole document; the network API is in it where it is served."""
     schemas = _Schemas(with_networks)
     paths: dict[str, Json] = {}
-    for operation in operations():
-        path = f"/v2/{operation.path}"
-        paths.setdefault(path, {})[operation.method.lower()] = _described(operation, schemas)
-    paths |= _network_paths(schemas) if with_networks else {}
+    for one in _served(with_networks=with_networks):
+        paths.setdefault(one.full_path, {})[one.method.lower()] = _described(one, schemas)
     paths |= _open_paths()
-    used = FAILURES if with_networks else {n: f for n, f in FAILURES.items() if f.status}
+    used = {name: f for name, f in FAILURES.items() if f.status or with_networks}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Fairlead", "version": __version__, "description": _ABOUT},
@@ -64,6 +62,11 @@ def document(*, with_networks: bool) -> Json:
             "responses": {name: _failure(one, schemas) for name, one in used.items()},
         },
     }
+
+
+def _served(*, with_networks: bool) -> list[Operation]:
+    more = network_operations.operations() if with_networks else ()
+    return [*operations(), *more]
 
 
 def _tags(paths: dict[str, Json]) -> list[Json]:
@@ -83,10 +86,10 @@ class _Schemas:
         self._answers: dict[str, Any] = {**answer_types(), **other_answers()}
         used = [one for one in FAILURES.values() if one.status or with_networks]
         faults = [shape for one in used for shape, _ in one.examples]
-        theirs = [k.body for k in networks.KINDS.values()] if with_networks else []
-        named = [body for o in operations() for body in (o.takes, o.gives)]
+        served = _served(with_networks=with_networks)
+        named = dict.fromkeys(body for o in served for body in (o.takes, o.gives))
         areas = [body for body in named if isinstance(body, type)]
-        types = [*self._requests.values(), *self._answers.values(), *faults, Link, *theirs, *areas]
+        types = [*self._requests.values(), *self._answers.values(), *faults, Link, *areas]
         found, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
         self._by_type = dict(zip(types, found, strict=True))
         for answer in self._answers.values():
@@ -135,7 +138,8 @@ def _described(operation: Operation, schemas: _Schemas) -> Json:
         "responses": {
             str(operation.status): _success(operation, schemas),
             **{
-                str(status): {"$ref": f"#/components/responses/{name}"} for status, name in failures
+                str(status or "default"): {"$ref": f"#/components/responses/{name}"}
+                for status, name in failures
             },
         },
     }
@@ -236,39 +240,6 @@ def _filters(kind: str) -> list[Json]:
 def _query(name: str, schema: Json, description: str = "") -> Json:
     found = {"name": name, "in": "query", "schema": schema}
     return found | ({"description": description} if description else {})
-
-
-def _network_paths(schemas: _Schemas) -> dict[str, Json]:
-    """Networks, subnets and ports."""
-    paths: dict[str, Json] = {}
-    for kind, what in networks.KINDS.items():
-        asked = {"request": {kind: schemas.sample(schemas.of(what.body), whole=False)}}
-        body = {
-            "required": True,
-            "content": _content(_object({kind: schemas.of(what.body)}), asked),
-        }
-        rows: tuple[tuple[str, str, str, str, int, Json], ...] = (
-            (f"{kind}s", "get", f"list_{kind}s", f"List {what.word}s.", 200, {}),
-            (f"{kind}s", "post", f"create_{kind}", f"Create a {what.word}.", 201,
-             {"requestBody": body}),
-            (f"{kind}s/{{id}}", "get", f"get_{kind}", f"Show a {what.word}.", 200, {}),
-            (f"{kind}s/{{id}}", "delete", f"delete_{kind}", f"Delete a {what.word}.", 204, {}),
-        )  # fmt: skip
-        for path, method, name, summary, status, more in rows:
-            at = f"{networks.VERSION}/{path}"
-            answer: Json = {"description": "As asked."}
-            if status != 204:
-                answer |= {"content": _content({"type": "object"})}
-            paths.setdefault(at, {})[method] = {
-                "operationId": name, "summary": summary, "description": summary,
-                "tags": [what.word], "parameters": _path_parameters(path),
-                "responses": {
-                    str(status): answer,
-                    "401": {"$ref": "#/components/responses/Unauthorized"},
-                    "default": {"$ref": "#/components/responses/NetworkError"},
-                }, **more,
-            }  # fmt: skip
-    return paths
 
 
 def _open_paths() -> dict[str, Json]:

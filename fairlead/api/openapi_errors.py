@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from fairlead import errors
 from fairlead.api import faults
+from fairlead.api.networks import neutron_fault
 from fairlead.api.openapi_samples import object_id
 from fairlead.api.operation import Operation
 from fairlead.domain.bodies import refused
@@ -158,6 +159,10 @@ def failures_of(operation: Operation) -> list[str]:
 
 def _names(operation: Operation) -> Iterator[str]:
     of_tree = operation.kind in KINDS
+    if operation.fault is neutron_fault:
+        yield from ("NetworkError", "Unauthorized", "NotAcceptable")
+        yield from ("TooLarge", "NotJson") if operation.takes else ()
+        return
     yield from ("Unauthorized", "Forbidden", "NotAcceptable", "Unavailable", *operation.errors)
     if operation.gives == "list" or "limit" in operation.query:
         yield "BadList"

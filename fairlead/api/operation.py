@@ -11,6 +11,7 @@ from litestar import Response
 from msgspec import Struct
 
 from fairlead.api.calls import Call
+from fairlead.api.faults import FaultShape, api_fault
 from fairlead.domain.catalog import NAMED
 
 Action = Callable[[Call], Awaitable[Response[bytes]]]
@@ -19,7 +20,7 @@ Body = str | type[Struct] | None
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One method on one path, relative to the version ("/v2").
+    """One method on one path, relative to the version ("/v2") unless it begins with "/".
 
     `kind` is a kind of the tree, or what the area calls its own; `resource` and `rule` name the
     policy rule. `takes` and `gives` are the bodies, wrapper included, as types; for kinds of the
@@ -28,6 +29,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     operation alone understands, `query` are further parameters by name, with what they mean.
     `errors` are further failures, by their names in openapi_errors.py. `example` is a request
     body, wrapper included, where the fields' own examples make none that would be accepted.
+    `fault` is the shape of its errors.
     """
 
     method: Method
@@ -46,6 +48,12 @@ class Operation(Struct, frozen=True, kw_only=True):
     description: str = ""
     example: Any = None
     errors: tuple[str, ...] = ()
+    fault: FaultShape = api_fault
+
+    @property
+    def full_path(self) -> str:
+        """The path with the version, as the document names it."""
+        return self.path if self.path.startswith("/") else f"/v2/{self.path}"
 
     @property
     def tag(self) -> str:

@@ -66,19 +66,26 @@ def project_of(call: Call) -> str | None:
 def links_of(
     call: Call, query: Query, page: Sequence[Entry | Item | ProjectQuota]
 ) -> list[dict[str, str]]:
-    """Links to the pages before and after; they repeat all that was asked for."""
-    if not page:
+    """Links to the pages before and after."""
+    return page_links(call, [_key(one) for one in page], query.limit, query.marker)
+
+
+def page_links(
+    call: Call, ids: Sequence[str], limit: int | None, marker: str | None
+) -> list[dict[str, str]]:
+    """Links around a page of objects with these ids; they repeat all that was asked for."""
+    if not ids:
         return []
     kept = [(k, v) for k, v in call.parameters.pairs if k not in ("marker", "page_reverse")]
     if not any(name == "limit" for name, _ in kept):
-        kept.append(("limit", str(query.limit)))
+        kept.append(("limit", str(limit)))
     here = str(call.request.url.with_replacements(query=""))
     links = []
-    if query.marker:
-        before = urlencode([*kept, ("marker", _key(page[0])), ("page_reverse", "True")])
+    if marker:
+        before = urlencode([*kept, ("marker", ids[0]), ("page_reverse", "True")])
         links.append({"rel": "previous", "href": f"{here}?{before}"})
-    if query.limit is not None and len(page) >= query.limit:
-        after = urlencode([*kept, ("marker", _key(page[-1]))])
+    if limit is not None and len(ids) >= limit:
+        after = urlencode([*kept, ("marker", ids[-1])])
         links.append({"rel": "next", "href": f"{here}?{after}"})
     return links
 

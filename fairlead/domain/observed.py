@@ -14,7 +14,10 @@ from fairlead.domain.model import AdditionalVip
 
 
 class Subnet(Struct, frozen=True, kw_only=True):
-    """An address range of a network; `gateway` is None where nothing routes for it."""
+    """An address range of a network; `gateway` is None where nothing routes for it.
+
+    `note` here and below is what users say of it, kept by drivers as it is.
+    """
 
     id: str
     network_id: str
@@ -22,6 +25,7 @@ class Subnet(Struct, frozen=True, kw_only=True):
     cidr: str
     gateway: str | None
     project_id: str | None = None
+    note: str = ""
 
 
 class NetworkInfo(Struct, frozen=True, kw_only=True):
@@ -32,6 +36,7 @@ class NetworkInfo(Struct, frozen=True, kw_only=True):
     project_id: str | None
     shared: bool
     subnets: tuple[Subnet, ...] = ()
+    note: str = ""
 
 
 class FixedIp(Struct, frozen=True, kw_only=True):
@@ -68,6 +73,7 @@ class Port(Struct, frozen=True, kw_only=True):
     project_id: str | None = None
     qos_policy_id: str | None = None
     sg_ids: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Vip(Struct, frozen=True, kw_only=True):

@@ -37,6 +37,9 @@ class VipRequest(Struct, frozen=True, kw_only=True):
         )
 
 
+Thing = NetworkInfo | Subnet | Port
+
+
 class WantedIp(Struct, frozen=True, kw_only=True):
     """Which address a port shall have; what is left out is chosen."""
 
@@ -107,12 +110,21 @@ class NetworkAdmin(Protocol):
         """Every network with its subnets; the management network is not listed."""
         ...
 
-    async def create_network(self, name: str, *, project_id: str, shared: bool) -> NetworkInfo:
+    async def create_network(
+        self, name: str, *, project_id: str, shared: bool, note: str = ""
+    ) -> NetworkInfo:
         """A new layer 2 segment that the host itself has no address on."""
         ...
 
     async def create_subnet(
-        self, network_id: str, *, cidr: str, name: str, gateway: str | None, project_id: str
+        self,
+        network_id: str,
+        *,
+        cidr: str,
+        name: str,
+        gateway: str | None,
+        project_id: str,
+        note: str = "",
     ) -> Subnet:
         """A new address range; `gateway` may be None. `Refused` on overlap in the network."""
         ...
@@ -124,10 +136,19 @@ class NetworkAdmin(Protocol):
         name: str,
         fixed_ips: Sequence[WantedIp] = (),
         project_id: str,
+        note: str = "",
     ) -> Port:
         """A port of the user's own: an address for each one wanted, else one, IPv4 preferred.
 
         `Refused` when two of them are on one subnet.
+        """
+        ...
+
+    async def change(self, after: Thing) -> Thing:
+        """Store the name and note, a network's `shared` and a subnet's `gateway` as they are here.
+
+        `NotFound` when it is gone. `Conflict` when other projects use a network that is not to be
+        shared any more, when a port has the gateway's address, and for what is the host's own.
         """
         ...
 

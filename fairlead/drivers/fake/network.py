@@ -10,6 +10,7 @@ import hashlib
 import uuid
 from collections.abc import Collection, Sequence
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -119,14 +120,25 @@ class FakeNetwork:
             for i, n in self._networks.items()
         ]
 
-    async def create_network(self, name: str, *, project_id: str, shared: bool) -> NetworkInfo:
+    async def create_network(
+        self, name: str, *, project_id: str, shared: bool, note: str = ""
+    ) -> NetworkInfo:
         """As the port."""
-        made = NetworkInfo(id=str(uuid.uuid4()), name=name, project_id=project_id, shared=shared)
+        made = NetworkInfo(
+            id=str(uuid.uuid4()), name=name, project_id=project_id, shared=shared, note=note
+        )
         self._networks[made.id] = made
         return made
 
     async def create_subnet(
-        self, network_id: str, *, cidr: str, name: str, gateway: str | None, project_id: str
+        self,
+        network_id: str,
+        *,
+        cidr: str,
+        name: str,
+        gateway: str | None,
+        project_id: str,
+        note: str = "",
     ) -> Subnet:
         """As the port."""
         for other in self._world.subnets.values():
@@ -134,7 +146,7 @@ class FakeNetwork:
                 raise Refused(f"cidr {cidr} overlaps {other.cidr} of the same network.")
         made = Subnet(
             id=str(uuid.uuid4()), network_id=network_id, name=name, cidr=cidr, gateway=gateway,
-            project_id=project_id,
+            project_id=project_id, note=note,
         )  # fmt: skip
         self._world.subnets[made.id] = made
         return made
@@ -146,6 +158,7 @@ class FakeNetwork:
         name: str,
         fixed_ips: Sequence[WantedIp] = (),
         project_id: str,
+        note: str = "",
     ) -> Port:
         """As the port; without a subnet the network's first one."""
         found = tuple(
@@ -154,9 +167,33 @@ class FakeNetwork:
         )
         if len({ip.subnet_id for ip in found}) < len(found):
             raise Refused("fixed_ips: a port has one address on a subnet.")
-        made = replace(self._new(name, "", network_id), fixed_ips=found, project_id=project_id)
+        made = replace(
+            self._new(name, "", network_id), fixed_ips=found, project_id=project_id, note=note
+        )
         self._world.users_ports.add(made.id)
         return self._put(made)
+
+    async def change(self, after: NetworkInfo | Subnet | Port) -> NetworkInfo | Subnet | Port:
+        """As the port."""
+        match after:
+            case NetworkInfo():
+                known: dict[str, Any] = self._networks
+                if not after.shared and any(
+                    p.project_id not in (None, after.project_id) for p in self._on(after.id)
+                ):
+                    raise Conflict(f"Network {after.id} is in use by other projects.")
+            case Subnet():
+                known = self._world.subnets
+                if after.gateway in self._used(after.network_id):
+                    raise Conflict(f"gateway_ip {after.gateway} is in use by a port.")
+                if after.gateway and ip_address(after.gateway) not in ip_network(after.cidr):
+                    raise Refused(f"gateway_ip {after.gateway} is outside {after.cidr}.")
+            case Port():
+                known = self._world.ports
+        if after.id not in known:
+            raise NotFound(type(after).__name__.removesuffix("Info"), after.id)
+        known[after.id] = after
+        return after
 
     async def all_ports(self) -> Sequence[Port]:
         """As the port."""

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import ColumnElement, Row, delete, event, insert, or_, select, update
+from msgspec.structs import asdict
+from sqlalchemy import ColumnElement, Row, Table, delete, event, insert, or_, select, update
 from sqlalchemy.exc import (
     DBAPIError,
     IntegrityError,
@@ -26,6 +27,7 @@ from fairlead.drivers.network_local.addresses import bridge_name
 from fairlead.drivers.network_local.links import MTU
 from fairlead.drivers.network_local.tables import (
     addresses,
+    bring_up,
     metadata,
     networks,
     ports,
@@ -55,9 +57,9 @@ class Ledger:
             event.listen(engine.sync_engine, "connect", _prepare_sqlite)
 
     async def create_tables(self) -> None:
-        """Make the tables that are missing."""
+        """Make what is missing of the tables."""
         async with self._begin() as connection:
-            await connection.run_sync(metadata.create_all)
+            await connection.run_sync(bring_up)
 
     async def networks(self) -> list[NetworkInfo]:
         """Every network with its subnets, in the order they were made."""
@@ -126,7 +128,7 @@ class Ledger:
 
     async def add_networks(self, found: Sequence[NetworkInfo]) -> None:
         """Store networks with their subnets, all or none."""
-        ranges = [_subnet_row(subnet) for network in found for subnet in network.subnets]
+        ranges = [asdict(subnet) for network in found for subnet in network.subnets]
         async with self._begin() as connection:
             await connection.execute(insert(networks), [_network_row(one) for one in found])
             if ranges:
@@ -134,16 +136,8 @@ class Ledger:
 
     async def add_port(self, port: Port, handle: str, *, made_by_user: bool) -> None:
         """Store a port with its addresses."""
-        row = {
-            "id": port.id,
-            "handle": handle,
-            "name": port.name,
-            "owner": port.owner,
-            "made_by_user": made_by_user,
-            "network_id": port.network_id,
-            "mac": port.mac,
-            "project_id": port.project_id,
-        }
+        row = {name: getattr(port, name) for name in _PORT}
+        row |= {"handle": handle, "made_by_user": made_by_user}
         async with self._begin() as connection:
             await connection.execute(insert(ports), row)
             await _add_addresses(connection, port.id, port.fixed_ips)
@@ -161,6 +155,14 @@ class Ledger:
             if drop:
                 await connection.execute(delete(addresses).where(*gone))
             await _add_addresses(connection, port.id, add)
+
+    async def change(self, after: NetworkInfo | Subnet | Port) -> bool:
+        """Store what users may change of an object; False when it is gone."""
+        table, names = _CHANGEABLE[type(after)]
+        values = {name: getattr(after, name) for name in names}
+        async with self._begin() as connection:
+            statement = update(table).where(table.c.id == after.id).values(values)
+            return (await connection.execute(statement)).rowcount == 1
 
     async def claim(self, port_id: str, owner: str) -> bool:
         """Become the owner of a user's port; False when it has one."""
@@ -233,11 +235,6 @@ class Ledger:
     def _port(self, rows: Sequence[Row[Any]]) -> Port:
         first = rows[0]
         return Port(
-            id=first.id,
-            name=first.name,
-            owner=first.owner,
-            network_id=first.network_id,
-            mac=first.mac,
             mtu=MTU,
             fixed_ips=tuple(
                 FixedIp(
@@ -250,7 +247,7 @@ class Ledger:
                 if row.address
             ),
             segment=bridge_name(self._instance, first.network_id),
-            project_id=first.project_id,
+            **{name: getattr(first, name) for name in _PORT},
         )
 
 
@@ -263,16 +260,19 @@ class Ranges:
 
     async def add(self, subnet: Subnet) -> None:
         """Store one more subnet of the network."""
-        await self._connection.execute(insert(subnets), _subnet_row(subnet))
+        await self._connection.execute(insert(subnets), asdict(subnet))
 
 
-_subnet_columns = (
-    subnets.c.id.label("subnet_id"),
-    subnets.c.name.label("subnet_name"),
-    subnets.c.cidr.label("subnet_cidr"),
-    subnets.c.gateway.label("subnet_gateway"),
-    subnets.c.project_id.label("subnet_project_id"),
-)
+# The columns that are fields of the same name, and those of them that users may change.
+_NETWORK = tuple(name for name in NetworkInfo.__struct_fields__ if name != "subnets")
+_SUBNET = Subnet.__struct_fields__
+_PORT = ("id", "name", "owner", "network_id", "mac", "project_id", "note")
+_CHANGEABLE: dict[type[NetworkInfo | Subnet | Port], tuple[Table, tuple[str, ...]]] = {
+    NetworkInfo: (networks, ("name", "note", "shared")),
+    Subnet: (subnets, ("name", "note", "gateway")),
+    Port: (ports, ("name", "note")),
+}
+_subnet_columns = [subnets.c[name].label(f"subnet_{name}") for name in _SUBNET]
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -303,40 +303,14 @@ def _grouped(rows: Iterable[Row[Any]], column: str) -> Iterable[list[Row[Any]]]:
 def _network(rows: Sequence[Row[Any]]) -> NetworkInfo:
     first = rows[0]
     return NetworkInfo(
-        id=first.id,
-        name=first.name,
-        project_id=first.project_id,
-        shared=first.shared,
         subnets=tuple(
-            Subnet(
-                id=group[0].subnet_id,
-                network_id=first.id,
-                name=group[0].subnet_name,
-                cidr=group[0].subnet_cidr,
-                gateway=group[0].subnet_gateway,
-                project_id=group[0].subnet_project_id,
-            )
+            Subnet(**{name: getattr(group[0], f"subnet_{name}") for name in _SUBNET})
             for group in _grouped(rows, "subnet_id")
             if group[0].subnet_id
         ),
+        **{name: getattr(first, name) for name in _NETWORK},
     )
 
 
 def _network_row(network: NetworkInfo) -> dict[str, Any]:
-    return {
-        "id": network.id,
-        "name": network.name,
-        "project_id": network.project_id,
-        "shared": network.shared,
-    }
-
-
-def _subnet_row(subnet: Subnet) -> dict[str, Any]:
-    return {
-        "id": subnet.id,
-        "network_id": subnet.network_id,
-        "name": subnet.name,
-        "cidr": subnet.cidr,
-        "gateway": subnet.gateway,
-        "project_id": subnet.project_id,
-    }
+    return {name: getattr(network, name) for name in _NETWORK}

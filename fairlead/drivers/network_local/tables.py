@@ -3,20 +3,25 @@
 Unique constraints and foreign keys carry the invariants: an address is used once on a subnet, a
 port has one address on a subnet, a MAC is used once on a network, a handle once at all; a network
 with ports and a subnet with addresses cannot go. Writers that lose a race get an IntegrityError,
-look again and decide anew. `seq` gives rows the order in which they were made. Read and written
-by `ledger` alone.
+look again and decide anew. `seq` gives rows the order in which they were made. `note` belongs to
+the API. Read and written by `ledger` alone.
 """
 
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     ForeignKey,
     Integer,
     MetaData,
     String,
     Table,
+    Text,
     UniqueConstraint,
+    inspect,
+    text,
 )
+from sqlalchemy.schema import CreateColumn
 
 metadata = MetaData()
 
@@ -28,6 +33,7 @@ networks = Table(
     Column("name", String(255), nullable=False),
     Column("project_id", String(255)),
     Column("shared", Boolean, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
 )
 
 subnets = Table(
@@ -40,6 +46,7 @@ subnets = Table(
     Column("cidr", String(49), nullable=False),
     Column("gateway", String(45)),
     Column("project_id", String(255)),
+    Column("note", Text, nullable=False, server_default=""),
     UniqueConstraint("network_id", "cidr"),
 )
 
@@ -57,6 +64,7 @@ ports = Table(
     Column("network_id", ForeignKey(networks.c.id, ondelete="RESTRICT"), nullable=False),
     Column("mac", String(17), nullable=False),
     Column("project_id", String(255)),
+    Column("note", Text, nullable=False, server_default=""),
     UniqueConstraint("network_id", "mac"),
 )
 
@@ -68,3 +76,14 @@ addresses = Table(
     Column("port_id", ForeignKey(ports.c.id, ondelete="CASCADE"), nullable=False),
     UniqueConstraint("port_id", "subnet_id"),
 )
+
+
+def bring_up(connection: Connection) -> None:
+    """Make the tables that are missing, and columns that tables of an older version lack."""
+    metadata.create_all(connection)
+    for table in metadata.sorted_tables:
+        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                added = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {added}"))

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_network
 from typing import TypeVar
 
+from msgspec.structs import replace
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -32,6 +33,9 @@ from fairlead.ports import WantedIp
 T = TypeVar("T")
 _NAMESPACE = uuid.UUID("8c1f9d1e-6a3b-4b0e-9a57-2f6c0d4e7b13")
 _LOOKS = 100
+_WORDS: dict[type[NetworkInfo | Subnet | Port], str] = {
+    NetworkInfo: "Network", Subnet: "Subnet", Port: "Port",
+}  # fmt: skip
 
 
 class UserNetworks:
@@ -54,15 +58,26 @@ class UserNetworks:
         found = await self._ledger.networks()
         return [network for network in found if network.id != self.management_network_id]
 
-    async def create_network(self, name: str, *, project_id: str, shared: bool) -> NetworkInfo:
+    async def create_network(
+        self, name: str, *, project_id: str, shared: bool, note: str = ""
+    ) -> NetworkInfo:
         """A new segment; names need not be unique."""
-        network = NetworkInfo(id=str(uuid.uuid4()), name=name, project_id=project_id, shared=shared)
+        network = NetworkInfo(
+            id=str(uuid.uuid4()), name=name, project_id=project_id, shared=shared, note=note
+        )
         await self._plug(network.id)
         await self._ledger.add_networks([network])
         return network
 
     async def create_subnet(
-        self, network_id: str, *, cidr: str, name: str, gateway: str | None, project_id: str
+        self,
+        network_id: str,
+        *,
+        cidr: str,
+        name: str,
+        gateway: str | None,
+        project_id: str,
+        note: str = "",
     ) -> Subnet:
         """A new range on a network of the project's own; `Refused` names `cidr` or `gateway`."""
         await self._own_network(network_id, project_id)
@@ -75,6 +90,7 @@ class UserNetworks:
             cidr=str(network),
             gateway=gateway and check_address(gateway, "gateway", str(network), None),
             project_id=project_id,
+            note=note,
         )
         async with self._ledger.locked_ranges(network_id) as ranges:
             if ranges is None:
@@ -91,6 +107,7 @@ class UserNetworks:
         name: str,
         fixed_ips: Sequence[WantedIp] = (),
         project_id: str,
+        note: str = "",
     ) -> Port:
         """A port with the addresses asked for, or a free one (IPv4 preferred)."""
         port_id = str(uuid.uuid4())
@@ -108,10 +125,22 @@ class UserNetworks:
                 fixed_ips=chosen,
                 project_id=project_id,
             )
+            port = replace(port, note=note)
             await self._ledger.add_port(port, f"user:{port_id}", made_by_user=True)
             return port
 
         return await settle(look)
+
+    async def change(self, after: NetworkInfo | Subnet | Port) -> NetworkInfo | Subnet | Port:
+        """Store what users may change; the host's networks keep their gateways and sharing."""
+        match after:
+            case NetworkInfo():
+                await self._check_sharing(after)
+            case Subnet():
+                after = await self._with_checked_gateway(after)
+        if not await self._ledger.change(after):
+            raise NotFound(_WORDS[type(after)], after.id)
+        return after
 
     async def all_ports(self) -> Sequence[Port]:
         """Every port outside the management network."""
@@ -144,6 +173,32 @@ class UserNetworks:
         port = await self._ledger.port(port_id=port_id)
         if port is not None:
             raise Conflict(f"Port {port_id} is in use by {port.owner} and cannot be deleted.")
+
+    async def _check_sharing(self, after: NetworkInfo) -> None:
+        """`Conflict` when others have ports on a network that is not to be shared any more."""
+        shared = after.id == self.default_network_id
+        if after.id in self._host_networks and after.shared != shared:
+            raise Conflict(f"Network {after.id} belongs to this host: its sharing stays.")
+        if after.shared:
+            return
+        for port in await self.all_ports():
+            if port.network_id == after.id and port.project_id not in (None, after.project_id):
+                raise Conflict(f"Network {after.id} is in use by other projects: it stays shared.")
+
+    async def _with_checked_gateway(self, after: Subnet) -> Subnet:
+        """`Refused` where no gateway can be, `Conflict` when a port is there."""
+        segment = await self._ledger.segment(network_id=None, subnet_id=after.id)
+        before = segment and segment.subnet(after.id)
+        if not segment or not before or after.gateway == before.gateway:
+            return after
+        if segment.network.id in self._host_networks:
+            raise Conflict(f"Subnet {after.id} belongs to this host: its gateway stays.")
+        if after.gateway is None:
+            return after
+        checked = check_address(after.gateway, "gateway_ip", after.cidr, None)
+        if checked in segment.used[after.id]:
+            raise Conflict(f"gateway_ip {checked} is in use by a port.")
+        return replace(after, gateway=checked)
 
     async def _plug(self, network_id: str) -> None:
         """Make the network's bridge if it is not there."""
