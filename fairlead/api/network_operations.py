@@ -32,6 +32,7 @@ EXTENSIONS = {
 # What clients list although no such thing can exist here: path, key of the list, word for one.
 NONE_HERE = (
     ("address-scopes", "address_scopes", "Address Scope"),
+    ("agents", "agents", "Agent"),
     ("availability_zones", "availability_zones", "Network Availability Zone"),
     ("floatingips", "floatingips", "Floating IP"),
     ("qos/policies", "policies", "QoS Policy"),

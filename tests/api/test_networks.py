@@ -154,6 +154,11 @@ async def test_filters_and_fields(town: Town) -> None:
         ("port", {"network_id": "NET", "fixed_ips": [{}, {}]}),
         ("port", {"network_id": "NET", "fixed_ips": "x"}),
         ("port", {"network_id": "NET", "admin_state_up": False}),
+        ("port", {"network_id": "NET", "security_groups": [UNKNOWN]}),
+        ("port", {"network_id": "NET", "binding:vnic_type": "direct"}),
+        ("network", {"router:external": True}),
+        ("network", {"description": "x" * 256}),
+        ("subnet", {"network_id": "NET", "cidr": "10.9.0.0/24", "allocation_pools": [{}]}),
     ],
 )
 async def test_refusals_are_in_neutrons_shape(town: Town, kind: str, body: Any) -> None:
@@ -175,6 +180,181 @@ async def test_unknown_objects_and_credentials(town: Town) -> None:
         await Desk(town.mary.client, "x p1", town.mary.house).get(f"/v2.0/{kind}s", 403)
     await town.mary.post("/v2.0/subnets", {"subnet": {"network_id": UNKNOWN, "cidr": "x"}}, 404)
     await town.mary.put(f"/v2.0/networks/{UNKNOWN}", {"network": {}}, 404)
+
+
+async def test_names_descriptions_and_gateways_change(town: Town) -> None:
+    net, subnet = await network(town.mary, description="first")
+    assert net["description"] == "first"
+    path = f"/v2.0/networks/{net['id']}"
+    given = {"name": "azure", "description": "changed", "admin_state_up": True}
+    changed = (await town.mary.put(path, {"network": given}))["network"]
+    assert changed == net | {"subnets": [subnet["id"]], **given}
+    assert (await town.mary.get(path))["network"] == changed
+    path = f"/v2.0/subnets/{subnet['id']}"
+    given = {"name": "s", "description": "d", "gateway_ip": "10.7.0.254", "enable_dhcp": False,
+             "dns_nameservers": ["9.9.9.9"]}  # fmt: skip
+    changed = (await town.mary.put(path, {"subnet": given}))["subnet"]
+    assert changed == subnet | given
+    assert (await town.mary.put(path, {"subnet": {"gateway_ip": None}}))["subnet"] == (
+        changed | {"gateway_ip": None}
+    )
+    port = await town.mary.post("/v2.0/ports", {"port": {"network_id": net["id"]}})
+    path = f"/v2.0/ports/{port['port']['id']}"
+    given = {"name": "p", "description": "d", "security_groups": []}
+    assert (await town.mary.put(path, {"port": given}))["port"] == port["port"] | given
+
+
+async def test_changes_are_refused_by_name(town: Town) -> None:
+    net, subnet = await network(town.mary)
+    fixed = {"network_id": net["id"], "fixed_ips": [{"ip_address": "10.7.0.9"}]}
+    port = (await town.mary.post("/v2.0/ports", {"port": fixed}))["port"]
+    lb = await town.mary.balancer(vip_subnet_id=subnet["id"])
+    (default,) = (await town.root.get("/v2.0/networks", shared="true"))["networks"]
+    rows: list[tuple[str, str, dict[str, Any], int]] = [
+        ("network", net["id"], {"bogus": 1}, 400),
+        ("network", net["id"], {"admin_state_up": False}, 400),
+        ("network", net["id"], {"router:external": True}, 400),
+        ("network", net["id"], {"shared": True}, 403),
+        ("subnet", subnet["id"], {"cidr": "10.8.0.0/24"}, 400),
+        ("subnet", subnet["id"], {"gateway_ip": "10.8.0.1"}, 400),
+        ("subnet", subnet["id"], {"gateway_ip": "x"}, 400),
+        ("subnet", subnet["id"], {"gateway_ip": "10.7.0.9"}, 409),
+        ("port", port["id"], {"fixed_ips": []}, 400),
+        ("port", port["id"], {"security_groups": [UNKNOWN]}, 400),
+        ("port", port["id"], {"port_security_enabled": True}, 400),
+        ("port", lb["vip_port_id"], {"name": "mine"}, 409),
+        ("network", UNKNOWN, {"name": "x"}, 404),
+        ("network", default["id"], {"name": "x"}, 403),
+    ]
+    for kind, object_id, values, status in rows:
+        path = f"/v2.0/{kind}s/{object_id}"
+        fault = await town.mary.put(path, {kind: values}, status)
+        named = next(iter(values)) in fault["NeutronError"]["message"]
+        assert named or status in (403, 404, 409), fault
+        await town.eve.put(path, {kind: {}}, 403 if object_id == default["id"] else 404)
+        await town.rita.put(path, {kind: {}}, 404 if object_id == UNKNOWN else 403)
+    for kind, object_id, values in (
+        ("network", default["id"], {"shared": False}),
+        ("subnet", default["subnets"][0], {"gateway_ip": None}),
+    ):
+        await town.root.put(f"/v2.0/{kind}s/{object_id}", {kind: values}, 409)
+    assert (await town.mary.get(f"/v2.0/subnets/{subnet['id']}"))["subnet"] == subnet
+
+
+async def test_sharing_ends_when_nobody_else_is_there(town: Town) -> None:
+    net, _ = await network(town.mary)
+    path = f"/v2.0/networks/{net['id']}"
+    await town.root.put(path, {"network": {"shared": True}})
+    port = await town.eve.post("/v2.0/ports", {"port": {"network_id": net["id"]}})
+    await town.root.put(path, {"network": {"shared": False}}, 409)
+    await town.eve.delete(f"/v2.0/ports/{port['port']['id']}")
+    await town.root.put(path, {"network": {"shared": False}})
+    await town.eve.get(path, 404)
+
+
+async def test_tags(town: Town) -> None:
+    net, subnet = await network(town.mary)
+    port = (await town.mary.post("/v2.0/ports", {"port": {"network_id": net["id"]}}))["port"]
+    for kind, one in (("network", net), ("subnet", subnet), ("port", port)):
+        assert one["tags"] == []
+        path = f"/v2.0/{kind}s/{one['id']}/tags"
+        assert await town.mary.put(path, {"tags": ["a", "b", "a"]}) == {"tags": ["a", "b"]}
+        assert await town.mary.get(path) == {"tags": ["a", "b"]}
+        shown = await town.mary.get(f"/v2.0/{kind}s/{one['id']}")
+        assert shown[kind]["tags"] == ["a", "b"]
+        for query, found in (
+            ("tags=a,b", 1), ("tags=a,c", 0), ("tags-any=b,c", 1), ("not-tags=a,b", 0),
+            ("not-tags=a,c", 1), ("not-tags-any=b,c", 0), ("not-tags-any=c", 1),
+        ):  # fmt: skip
+            rows = (await town.mary.get(f"/v2.0/{kind}s?{query}&id={one['id']}"))[f"{kind}s"]
+            assert len(rows) == found, query
+        await town.mary.put(path, {"tags": ["x" * 61]}, 400)
+        await town.mary.put(path, {"tags": "x"}, 400)
+        await town.rita.put(path, {"tags": []}, 403)
+        await town.eve.get(path, 404)
+        await town.mary.delete(path)
+        assert await town.mary.get(path) == {"tags": []}
+
+
+async def test_ports_are_found_by_address(town: Town) -> None:
+    net, subnet = await network(town.mary)
+    body = {"network_id": net["id"], "cidr": "fd00:7::/64"}
+    six = (await town.mary.post("/v2.0/subnets", {"subnet": body}))["subnet"]
+    ports = {}
+    for name, where in {
+        "both": [{"subnet_id": subnet["id"], "ip_address": "10.7.0.9"}, {"subnet_id": six["id"]}],
+        "four": [{"ip_address": "10.7.0.10"}],
+        "six": [{"subnet_id": six["id"], "ip_address": "fd00:7::9"}],
+    }.items():
+        given = {"network_id": net["id"], "name": name, "fixed_ips": where}
+        ports[name] = (await town.mary.post("/v2.0/ports", {"port": given}))["port"]
+    assert [ip["subnet_id"] for ip in ports["both"]["fixed_ips"]] == [subnet["id"], six["id"]]
+
+    async def found(query: str) -> set[str]:
+        rows = (await town.mary.get(f"/v2.0/ports?{query}"))["ports"]
+        return {row["name"] for row in rows}
+
+    of_subnet, of_six = (f"fixed_ips=subnet_id={one['id']}" for one in (subnet, six))
+    assert await found("fixed_ips=ip_address=10.7.0.9") == {"both"}
+    assert await found(f"fixed_ips=ip_address=10.7.0.9&{of_subnet}") == {"both"}
+    assert await found(f"fixed_ips=ip_address=10.7.0.9&{of_six}") == set()
+    assert await found("fixed_ips=ip_address=10.7.0.9&fixed_ips=ip_address=fd00:7::9") == {
+        "both", "six",
+    }  # fmt: skip
+    assert await found(of_six) == {"both", "six"}
+    assert await found(f"id={ports['four']['id']}&id={ports['six']['id']}") == {"four", "six"}
+    assert await found(f"network_id={net['id']}&name=four") == {"four"}
+    assert await found("name=FOUR") == set()
+    assert await found("device_id=") == {"both", "four", "six"}
+    assert await found("project_id=p2") == set()
+    for bad in ("fixed_ips=10.7.0.9", "fixed_ips=mac=x", "tags-all=x", "subnets=x", "bogus=1"):
+        await town.mary.get(f"/v2.0/ports?{bad}", 400)
+
+
+async def test_order_and_pages(town: Town) -> None:
+    for name in ("d", "a", "c", "b"):
+        await town.mary.post("/v2.0/networks", {"network": {"name": name, "description": "x"}})
+    mine = "/v2.0/networks?description=x"
+
+    async def listed(query: str) -> list[str]:
+        return [row["name"] for row in (await town.mary.get(f"{mine}&{query}"))["networks"]]
+
+    assert await listed("") == ["d", "a", "c", "b"]
+    assert await listed("sort_key=name") == ["a", "b", "c", "d"]
+    assert await listed("sort_key=name&sort_dir=desc") == ["d", "c", "b", "a"]
+    assert await listed("sort_key=status&sort_key=name&sort_dir=asc&sort_dir=desc") == (
+        ["d", "c", "b", "a"]
+    )
+    pages, at = [], f"{mine}&sort_key=name&limit=3"
+    while at:
+        answer = await town.mary.get(at)
+        pages.append([row["name"] for row in answer["networks"]])
+        links = {link["rel"]: link["href"] for link in answer["networks_links"]}
+        at = links.get("next", "")
+    assert pages == [["a", "b", "c"], ["d"]]
+    back = await town.mary.get(links["previous"])
+    assert [row["name"] for row in back["networks"]] == ["a", "b", "c"]
+    for bad in ("limit=x", "limit=-1", "sort_key=bogus", "sort_key=name&sort_dir=up",
+                "sort_dir=asc", "sort_key=subnets"):  # fmt: skip
+        await town.mary.get(f"{mine}&{bad}", 400)
+    await town.mary.get(f"{mine}&marker={UNKNOWN}", 404)
+
+
+async def test_what_is_not_here_is_answered_truthfully(town: Town) -> None:
+    found = (await town.mary.get("/v2.0/extensions"))["extensions"]
+    aliases = {one["alias"] for one in found}
+    assert "standard-attr-tag" in aliases
+    assert not aliases & {"router", "security-group", "qos", "quotas", "external-net"}
+    for alias, status in (("sorting", 200), ("qos", 404)):
+        await town.mary.get(f"/v2.0/extensions/{alias}", status)
+    for path, key in (
+        ("floatingips", "floatingips"), ("routers", "routers"), ("qos/policies", "policies"),
+        ("security-groups", "security_groups"), ("availability_zones", "availability_zones"),
+    ):  # fmt: skip
+        assert await town.mary.get(f"/v2.0/{path}", name="x") == {key: []}
+        fault = await town.mary.get(f"/v2.0/{path}/{UNKNOWN}", 404)
+        assert fault["NeutronError"]["type"].endswith("NotFound")
+        await town.mary.post(f"/v2.0/{path}", {}, 405)
 
 
 async def test_load_balancers_stay_where_they_are(town: Town) -> None:

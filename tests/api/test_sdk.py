@@ -151,6 +151,16 @@ def use_networks(cloud: Any) -> None:
     port = cloud.network.create_port(
         network_id=network.id, fixed_ips=[{"subnet_id": subnet.id, "ip_address": "10.7.0.9"}]
     )
+    cloud.network.update_network(network, name="azure", description="changed")
+    cloud.network.set_tags(network, ["a", "b"])
+    assert cloud.network.find_network("azure").tags == ["a", "b"]
+    assert [n.id for n in cloud.network.networks(tags=["a"])] == [network.id]
+    cloud.network.update_subnet(subnet, gateway_ip="10.7.0.254")
+    assert cloud.network.get_subnet(subnet.id).gateway_ip == "10.7.0.254"
+    for query in ({"fixed_ips": "ip_address=10.7.0.9"}, {"network_id": network.id}, {"limit": 1}):
+        assert [p.id for p in cloud.network.ports(**query)] == [port.id]
+    for none in ("routers", "ips", "security_groups", "qos_policies", "availability_zones"):
+        assert list(getattr(cloud.network, none)()) == []
     lb = cloud.load_balancer.create_load_balancer(name="web", vip_port_id=port.id)
     assert (lb.vip_address, lb.vip_network_id) == ("10.7.0.9", network.id)
     second = cloud.load_balancer.create_load_balancer(name="two", vip_subnet_id=default.id)

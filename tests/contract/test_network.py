@@ -4,10 +4,11 @@ import asyncio
 from ipaddress import ip_address, ip_network
 
 import pytest
+from msgspec.structs import replace
 from network_worlds import ABLE_DRIVERS, DRIVERS
 
 from fairlead.domain.model import AdditionalVip
-from fairlead.errors import Conflict, Refused
+from fairlead.errors import Conflict, NotFound, Refused
 from fairlead.ports import VipRequest, WantedIp
 
 
@@ -309,3 +310,45 @@ async def test_the_vips_port_carries_the_policy_and_groups_last_asked_for(able):
         (port,) = await able.network.ports("lb1")
         assert port.qos_policy_id == given.get("qos_policy_id")
         assert port.sg_ids == given.get("sg_ids", ())
+
+
+async def test_what_users_say_of_their_objects_is_kept_and_changed(world):
+    network = world.network
+    made = await network.create_network("n", project_id="p1", shared=False, note="one")
+    subnet = await network.create_subnet(
+        made.id, cidr="10.9.0.0/24", name="s", gateway=None, project_id="p1", note="two"
+    )
+    port = await network.create_port(made.id, name="p", project_id="p1", note="three")
+    assert (made.note, subnet.note, port.note) == ("one", "two", "three")
+    changed = [
+        await network.change(replace(made, name="N", note="1", shared=True)),
+        await network.change(replace(subnet, name="S", note="2", gateway="10.9.0.254")),
+        await network.change(replace(port, name="P", note="3")),
+    ]
+    (found,) = [one for one in await network.networks() if one.id == made.id]
+    assert found == replace(changed[0], subnets=(changed[1],))
+    assert changed[1] == await network.subnet(subnet.id)
+    (kept,) = [one for one in await network.all_ports() if one.id == port.id]
+    assert (kept.name, kept.note, kept.mac) == ("P", "3", port.mac)
+    await network.delete_port(port.id)
+    for gone in (replace(port, name="x"), replace(made, id="nowhere"), replace(subnet, id="none")):
+        with pytest.raises(NotFound):
+            await network.change(gone)
+
+
+async def test_changes_that_would_hurt_others_are_a_conflict(world):
+    network = world.network
+    made = await network.create_network("n", project_id="p1", shared=True)
+    subnet = await network.create_subnet(
+        made.id, cidr="10.9.0.0/24", name="s", gateway=None, project_id="p1"
+    )
+    taken = [WantedIp(address="10.9.0.9", subnet_id=subnet.id)]
+    port = await network.create_port(made.id, name="", fixed_ips=taken, project_id="p2")
+    with pytest.raises(Conflict, match=made.id):
+        await network.change(replace(made, shared=False))
+    with pytest.raises(Conflict, match="gateway_ip"):
+        await network.change(replace(subnet, gateway="10.9.0.9"))
+    with pytest.raises(Refused, match="gateway_ip"):
+        await network.change(replace(subnet, gateway="10.8.0.9"))
+    await network.delete_port(port.id)
+    assert not (await network.change(replace(made, shared=False))).shared

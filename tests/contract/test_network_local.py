@@ -280,3 +280,17 @@ async def test_the_management_range_is_known_as_such(driver):
     assert driver.is_management(driver.management_gateway)
     assert not driver.is_management("192.0.2.1")
     assert not driver.is_management("fd00::1")
+
+
+async def test_a_database_of_an_earlier_version_gets_the_columns_it_lacks(host):
+    first = await host.started(default=["172.30.0.0/24"])
+    before = await first.networks()
+    await host.dispose()
+    with sqlite3.connect(host.file) as database:
+        for table in ("net_networks", "net_subnets", "net_ports"):
+            database.execute(f"ALTER TABLE {table} DROP COLUMN note")
+    database.close()
+    again = await host.started(default=["172.30.0.0/24"])
+    assert await again.networks() == before
+    made = await again.create_network("n", project_id="p1", shared=False, note="said")
+    assert (await again.networks())[-1].note == made.note == "said"

@@ -1,5 +1,7 @@
 """One load balancer on an IPv4 and an IPv6 address: clients and members of both families."""
 
+from tests.clients.driving import Openstack
+from tests.clients.test_network_commands import told
 from tests.e2e.clients import ask, names, refused
 from tests.e2e.machines import Machine
 from tests.e2e.site import Site
@@ -40,3 +42,10 @@ def test_an_additional_vip(site: Site, farm: Machine) -> None:
     assert {ip["ip_address"] for ip in fixed} == {lb.vip, vip6}
     lb.delete()
     assert api.gone(f"/v2.0/ports/{port_id}")
+
+
+def test_networks_by_command(site: Site) -> None:
+    """The same commands as on the in-memory networks, on real ones."""
+    osc = Openstack(site.state_dir / "clouds.yaml", "fairlead")
+    told(osc)
+    osc.close()
