@@ -14,9 +14,12 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from fairlead.domain.model import AlpnProtocol, TlsVersion
 from fairlead.domain.quota import Quota
+from fairlead.domain.tls import TlsPolicy
 from fairlead.errors import Refused
 
+_TLS = TlsPolicy()
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -183,6 +186,49 @@ class AmphoraSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Most processes, where the host has cgroups to enforce it."""
 
 
+class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TLS of users' listeners and pools."""
+
+    allow_tls_terminated_listeners: bool = _TLS.allow_tls_terminated_listeners
+    """Whether users may have TERMINATED_HTTPS listeners."""
+
+    default_listener_ciphers: str = _TLS.default_listener_ciphers
+    """Ciphers of listeners whose users name none, in OpenSSL's form."""
+
+    default_pool_ciphers: str = _TLS.default_pool_ciphers
+    """Ciphers of pools whose users name none."""
+
+    prohibited_ciphers: tuple[str, ...] = _TLS.prohibited_ciphers
+    """Ciphers that nobody may use."""
+
+    default_listener_versions: tuple[TlsVersion, ...] = _TLS.default_listener_versions
+    """TLS versions of listeners whose users name none."""
+
+    default_pool_versions: tuple[TlsVersion, ...] = _TLS.default_pool_versions
+    """TLS versions of pools whose users name none."""
+
+    minimum_version: TlsVersion | None = _TLS.minimum_version
+    """The oldest TLS version that users may ask for."""
+
+    default_listener_alpn_protocols: tuple[AlpnProtocol, ...] = _TLS.default_listener_alpn_protocols
+    """ALPN protocols of listeners whose users name none."""
+
+    default_pool_alpn_protocols: tuple[AlpnProtocol, ...] = _TLS.default_pool_alpn_protocols
+    """ALPN protocols of pools whose users name none."""
+
+    def __post_init__(self) -> None:
+        policy = self.policy()
+        for kind in ("listener", "pool"):
+            try:
+                policy.check(policy.defaults(kind))
+            except Refused as error:
+                raise ValueError(f"defaults of a {kind}: {error}") from None
+
+    def policy(self) -> TlsPolicy:
+        """The same, for the core."""
+        return TlsPolicy(**msgspec.structs.asdict(self))
+
+
 class FakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The in-memory world of `--drivers fake`."""
 
@@ -207,6 +253,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     vip: VipSettings = VipSettings()
     amphora: AmphoraSettings = AmphoraSettings()
     quota: Quota = Quota()
+    tls: TlsSettings = TlsSettings()
     fake: FakeSettings = FakeSettings()
 
 

@@ -103,6 +103,8 @@ def url_paths() -> st.SearchStrategy[str]:
 
 def rule_values(rule_type: str) -> st.SearchStrategy[str]:
     """Values of all compare types but REGEX."""
+    if rule_type in ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT"):
+        return st.sampled_from(["true", "TRUE"] if rule_type == "SSL_CONN_HAS_CERT" else ["0", "7"])
     if rule_type == "COOKIE":
         allowed = "".join(c for c in VISIBLE if c not in '",;\\')
         return _barbed(allowed, least=1)
@@ -142,14 +144,16 @@ def rules() -> st.SearchStrategy[dict[str, Any]]:
 
     @st.composite
     def drawn(draw: st.DrawFn) -> dict[str, Any]:
-        kind = draw(st.sampled_from(sorted(protocols.SUPPORTED_VALUES["l7rule"]["type"], key=str)))
-        compare = draw(st.sampled_from(sorted(protocols.COMPARES_OF_RULE[str(kind)])))
-        values = patterns() if compare == "REGEX" else rule_values(str(kind))
+        kind = draw(st.sampled_from(sorted(protocols.COMPARES_OF_RULE)))
+        compare = draw(st.sampled_from(sorted(protocols.COMPARES_OF_RULE[kind])))
+        values = patterns() if compare == "REGEX" else rule_values(kind)
         body = {
             "type": kind, "compare_type": compare, "value": draw(values),
             "invert": draw(st.booleans()), "admin_state_up": draw(_mostly_up()),
         }  # fmt: skip
-        if protocols.KEY_OF_RULE.get(str(kind)) == "required":
+        if kind == "SSL_DN_FIELD":
+            body["key"] = draw(st.sampled_from(["CN", "o", "X-1"]))
+        elif protocols.KEY_OF_RULE.get(kind) == "required":
             body["key"] = draw(tokens())
         return body
 
@@ -229,6 +233,12 @@ def pools(draw: st.DrawFn, name: str, protocol: st.SearchStrategy[str]) -> dict[
             body["session_persistence"]["cookie_name"] = draw(tokens())
     if draw(st.booleans()):
         body["healthmonitor"] = draw(monitors())
+    if draw(st.integers(0, 3)) == 0:
+        body |= draw(shapes()) | {"tls_enabled": True}
+        body["tls_container_ref"] = draw(st.one_of(st.none(), REFERENCES))
+        body["ca_tls_container_ref"] = draw(st.one_of(st.none(), REFERENCES))
+        if body["ca_tls_container_ref"]:
+            body["crl_container_ref"] = draw(st.one_of(st.none(), REFERENCES))
     return body
 
 
@@ -251,10 +261,45 @@ def policies(draw: st.DrawFn, pool_names: list[str]) -> dict[str, Any]:
     return body
 
 
+REFERENCES = st.sampled_from([f"https://secrets.test/{letter}'\"#" for letter in "abcd"])
+CIPHERS = st.sampled_from([
+    None, "TLS_AES_128_GCM_SHA256", "ALL:@SECLEVEL=0", "ECDHE+AESGCM:!aNULL:TLS_AES_256_GCM_SHA384",
+])  # fmt: skip
+
+
+def shapes() -> st.SearchStrategy[dict[str, Any]]:
+    """Ciphers, versions and ALPN of whoever speaks TLS."""
+    known = ["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
+    versions = st.tuples(st.integers(0, 4), st.integers(1, 4)).map(
+        lambda ends: known[min(ends) : max(ends) + 1]
+    )
+    protocols_ = st.lists(st.sampled_from(["h2", "http/1.1", "http/1.0"]), min_size=1, unique=True)
+    return st.fixed_dictionaries({
+        "tls_ciphers": CIPHERS, "tls_versions": versions, "alpn_protocols": protocols_,
+    })  # fmt: skip
+
+
+@st.composite
+def terminations(draw: st.DrawFn) -> dict[str, Any]:
+    """What a listener that terminates TLS has more than others."""
+    wanted = st.sampled_from(sorted(protocols.TLS_HEADERS))
+    body: dict[str, Any] = draw(shapes()) | {
+        "default_tls_container_ref": draw(REFERENCES),
+        "sni_container_refs": draw(st.lists(REFERENCES, max_size=3)),
+        "insert_headers": draw(st.dictionaries(wanted, st.just("true"), max_size=3)),
+        "hsts_max_age": draw(st.sampled_from([None, 0, 2147483647])),
+    }
+    if draw(st.booleans()):
+        body["client_ca_tls_container_ref"] = draw(REFERENCES)
+        body["client_authentication"] = draw(st.sampled_from(["NONE", "OPTIONAL", "MANDATORY"]))
+        body["client_crl_container_ref"] = draw(st.one_of(st.none(), REFERENCES))
+    return body
+
+
 @st.composite
 def listeners(draw: st.DrawFn, port: int, pool_protocols: Mapping[str, str]) -> dict[str, Any]:
     """The body of a listener that may use the pools of the request, by name."""
-    protocol = draw(st.sampled_from(["HTTP", "HTTP", "TCP", "HTTPS"]))
+    protocol = draw(st.sampled_from(["HTTP", "HTTP", "TERMINATED_HTTPS", "TCP", "HTTPS"]))
     fit = [
         name for name, spoken in pool_protocols.items()
         if spoken in protocols.POOLS_OF_LISTENER[protocol]
@@ -271,9 +316,11 @@ def listeners(draw: st.DrawFn, port: int, pool_protocols: Mapping[str, str]) -> 
         body[f"timeout_{name}"] = draw(st.sampled_from([None, 0, 1, 2073600000]))
     if fit and draw(_mostly_up()):
         body["default_pool"] = {"name": draw(st.sampled_from(fit))}
-    if protocol == "HTTP":
+    if protocol == "TERMINATED_HTTPS":
+        body |= draw(terminations())
+    if protocol in protocols.L7_LISTENERS:
         wanted = st.sampled_from(sorted(protocols.INSERT_HEADERS))
-        body["insert_headers"] = draw(
+        body["insert_headers"] = body.get("insert_headers", {}) | draw(
             st.dictionaries(wanted, st.sampled_from(["true", "True", "false"]), max_size=3)
         )
         body["l7policies"] = draw(st.lists(policies(fit), max_size=4))
@@ -314,7 +361,10 @@ def _harmless(resource: Any) -> Any:
     plain = {name: "x" for name in ("name", "description") if hasattr(resource, name)}
     match resource:
         case L7Rule():
-            return replace(resource, value="x", key=resource.key and "x")
+            typed = resource.type in ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT")
+            return replace(
+                resource, value=resource.value if typed else "x", key=resource.key and "x"
+            )
         case L7Policy():
             swap = {t: "http://x/" for t in ("redirect_url", "redirect_prefix")
                     if getattr(resource, t)}  # fmt: skip

@@ -41,7 +41,10 @@ async def serve(directory: Path) -> None:
     async def status() -> AgentStatus:
         await observer.look(patient=applier.busy)
         return AgentStatus(
-            amphora_id=boot.amphora_id, revision=applier.revision(), report=heart.report()
+            amphora_id=boot.amphora_id,
+            revision=applier.revision(),
+            report=heart.report(),
+            held=applier.held(),
         )
 
     door = await Door.open(boot.listen, boot.agent_port, tls_context(boot, directory))

@@ -18,7 +18,7 @@ from fairlead.agent.interfaces import cards as find_cards
 from fairlead.agent.observer import Observer
 from fairlead.agent.runtime import equally_valid
 from fairlead.errors import Fenced, Permanent, Retryable
-from fairlead.wire.amphora import AmphoraConfig, Applied, Interface
+from fairlead.wire.amphora import AmphoraConfig, Applied, Interface, without_contents
 
 _WATCH_SECONDS = 1.0
 _LONGEST_PAUSE = 10.0
@@ -57,6 +57,11 @@ class Applier:
             return None
         return self._good.revision
 
+    def held(self) -> dict[str, str]:
+        """Names of the certificates that are here, by the source each was read from."""
+        known = self._good.sources if self._good else {}
+        return {source: name for source, name in known.items() if self._home.has_file(name)}
+
     async def apply(self, config: AmphoraConfig) -> Applied:
         """Put `config` in force.
 
@@ -72,6 +77,8 @@ class Applier:
             except (Permanent, Retryable) as error:
                 log.event("configuration refused", revision=config.revision, reason=str(error))
                 raise
+            finally:
+                self._home.keep_files(self._good.files if self._good else ())
             log.event("configuration applied", revision=config.revision, how=how)
         self.applied.set()
         return Applied(revision=config.revision, how=how)
@@ -129,6 +136,7 @@ class Applier:
         if config.revision == self.revision():
             await self._settle_cards(await cards.observe(), config.interfaces)
             return "unchanged"
+        self._home.put_files(config.files)
         world, _ = await asyncio.gather(cards.observe(), self._check(config))
         find_cards(world, config.interfaces)
         known = self._good if self._certain else None
@@ -144,7 +152,7 @@ class Applier:
             if known is not None and isinstance(error, StillRuns) and not adjusted:
                 self._settle(None)
             raise
-        self._settle(config)
+        self._settle(without_contents(config))
         return how
 
     async def _check(self, config: AmphoraConfig) -> None:

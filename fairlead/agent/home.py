@@ -4,19 +4,25 @@ Invariants: a file is replaced as a whole or not at all, and is readable by its 
 `good.json` is the last configuration that was in force. While the file `applying` exists nobody
 knows what haproxy runs, because a change was begun and not finished; haproxy.cfg may then be
 ahead of good.json. `epoch` holds the highest fencing number seen. Files under `run` describe
-running processes and mean nothing without them. Used by every other module of the agent.
+running processes and mean nothing without them. Certificates lie in a directory of their own, each
+file named by what is in it; good.json has them by name only. Used by every other module of the
+agent.
 """
 
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from fairlead.wire.amphora import AmphoraConfig
+from fairlead.errors import Permanent, Retryable
+from fairlead.wire.amphora import CERTIFICATES, AmphoraConfig, File
 from fairlead.wire.boot import Boot
 
 T = TypeVar("T")
+_FILE_NAME = re.compile(r"[0-9a-z][0-9a-z-]{0,63}\.(?:pem|list)")
 
 
 class Home:
@@ -33,6 +39,8 @@ class Home:
         self.haproxy_log = self.run / "haproxy.log"
         self.server_state = self.run / "server-state"
         self.counters = directory / "counters.json"
+        self._certificates = directory / CERTIFICATES
+        self._certificates.mkdir(mode=0o700, exist_ok=True)
         self._good = directory / "good.json"
         self._epoch = directory / "epoch"
         self._applying = directory / "applying"
@@ -67,6 +75,32 @@ class Home:
         if config is not None:
             self.write(self._good, config)
         self._applying.unlink(missing_ok=True)
+
+    def put_files(self, files: Iterable[File]) -> None:
+        """Have them all; `Retryable` when one came without content and is not here."""
+        for file in files:
+            path = self._file(file.name)
+            if path.exists():
+                continue
+            if file.content is None:
+                raise Retryable(f"the file {file.name} is not here")
+            replace_file(path, file.content.encode())
+
+    def keep_files(self, files: Iterable[File]) -> None:
+        """Remove all others."""
+        kept = {file.name for file in files}
+        for path in self._certificates.iterdir():
+            if path.name not in kept:
+                path.unlink()
+
+    def has_file(self, name: str) -> bool:
+        """Whether it is here."""
+        return self._file(name).exists()
+
+    def _file(self, name: str) -> Path:
+        if not _FILE_NAME.fullmatch(name):
+            raise Permanent(f"'{name[:100]}' is no name of a file of certificates")
+        return self._certificates / name
 
     def read(self, path: Path, kind: type[T]) -> T | None:
         """A state file's content; None when it is missing or damaged."""

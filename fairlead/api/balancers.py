@@ -13,6 +13,7 @@ from litestar import Response
 
 from fairlead.api import answers, vips
 from fairlead.api.calls import Call
+from fairlead.api.certificates import Reader
 from fairlead.api.faults import json_response
 from fairlead.api.offers import chosen, vip_networks
 from fairlead.api.places import check_addresses, check_places
@@ -32,11 +33,18 @@ async def create_balancer(call: Call) -> Response[bytes]:
     own, nested = planting.split(given) if isinstance(given, dict) else (given, {})
     root = await _root(call, bodies.creation("loadbalancer", own))
     await vips.check_carried(call, root.project_id, msgspec.structs.asdict(root))
-    draft = planting.plant(root, nested, new_id=call.services.new_id, now=root.created_at)
+    draft = planting.plant(
+        root,
+        nested,
+        new_id=call.services.new_id,
+        now=root.created_at,
+        policy=call.services.tls,
+    )
     members = [o for o in draft.objects.values() if isinstance(o, Member)]
     placed = [msgspec.structs.asdict(m) for m in members]
     check_addresses(call, placed)
     await check_places(call, draft, placed)
+    await Reader(call.services).all_of(draft.objects.values(), root.project_id)
     tree = await _stored(call, draft, placed)
     await call.services.queue.put(tree.id)
     log.info("accepted", method="POST", kind="loadbalancer", lb_id=tree.id, generation=1,

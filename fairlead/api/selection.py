@@ -118,7 +118,7 @@ def statuses(kind: str) -> tuple[str, ...]:
 
 
 def _is_plain(hint: Any) -> bool:
-    if get_origin(hint) in (tuple, dict):
+    if any(get_origin(part) in (tuple, dict) for part in (hint, *get_args(hint))):
         return False
     return bool(choices(hint)) or hint in _PLAIN or any(_is_plain(p) for p in get_args(hint))
 

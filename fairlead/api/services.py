@@ -7,6 +7,7 @@ from msgspec import Struct
 from fairlead.api.access import Authenticator
 from fairlead.api.policy import Policy
 from fairlead.api.vip_rules import VipRules
+from fairlead.domain.tls import TlsPolicy
 from fairlead.ports import (
     Catalog,
     Clock,
@@ -21,7 +22,7 @@ from fairlead.ports import (
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """Ports, and the few numbers that operators may set.
+    """Ports, and the little that operators may set.
 
     `network_admin` None leaves the network API out. `vips` is what a deployment allows of VIPs.
     `page_maximum` is the longest page of a list; `body_maximum` the largest request body, in bytes.
@@ -40,5 +41,6 @@ class Services(Struct, frozen=True, kw_only=True):
     authenticator: Authenticator
     policy: Policy
     vips: VipRules = VipRules()
+    tls: TlsPolicy = TlsPolicy()
     page_maximum: int = 1000
     body_maximum: int = 4 * 1024 * 1024

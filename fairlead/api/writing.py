@@ -14,6 +14,7 @@ from litestar import Response
 
 from fairlead.api import answers, vips
 from fairlead.api.calls import Call, finding_the_path
+from fairlead.api.certificates import Reader
 from fairlead.api.faults import json_response
 from fairlead.api.places import check_addresses, check_subnets
 from fairlead.api.reading import entry_of
@@ -21,6 +22,7 @@ from fairlead.domain import bodies, edits, views
 from fairlead.domain.bodies import refused
 from fairlead.domain.model import KINDS
 from fairlead.domain.rules import check_size
+from fairlead.domain.tls import REFERENCES
 from fairlead.domain.tree import Tree, parent_id
 from fairlead.domain.types import uuid_text
 from fairlead.errors import NotFound, Refused
@@ -35,7 +37,13 @@ async def create(call: Call) -> Response[bytes]:
     check_addresses(call, [values])
     await check_subnets(call, lb_id, [values])
     new_id = call.services.new_id()
-    adding = edits.add(call.kind, values, new_id=new_id, now=call.services.clock.now())
+    adding = edits.add(
+        call.kind,
+        values,
+        new_id=new_id,
+        now=call.services.clock.now(),
+        policy=call.services.tls,
+    )
     tree = await edit(call, lb_id, adding)
     return _answer(call, tree, new_id, 201)
 
@@ -45,11 +53,13 @@ async def update(call: Call) -> Response[bytes]:
     values = bodies.changes(call.kind, await call.body(KINDS[call.kind].wrapper))
     check_addresses(call, [values])
     object_id = call.object_id
-    changing = edits.change(call.kind, object_id, values, now=call.services.clock.now())
+    now, policy = call.services.clock.now(), call.services.tls
+    changing = edits.change(call.kind, object_id, values, now=now, policy=policy)
     lb_id = await _tree_of(call)
     await _check_carried(call, lb_id, values)
     actions = ("put", "put:vip_sg_ids") if "vip_sg_ids" in values else ()
-    tree = await edit(call, lb_id, changing, actions)
+    named = object_id if REFERENCES.get(call.kind, frozenset()) & values.keys() else ""
+    tree = await edit(call, lb_id, changing, actions, named=named)
     return _answer(call, tree, object_id, 200)
 
 
@@ -84,21 +94,27 @@ async def replace_members(call: Call) -> Response[bytes]:
     return Response(b"", status_code=202)
 
 
-async def edit(call: Call, lb_id: str, change: edits.Edit, actions: Sequence[str] = ()) -> Tree:
+async def edit(
+    call: Call, lb_id: str, change: edits.Edit, actions: Sequence[str] = (), *, named: str = ""
+) -> Tree:
     """Edit a tree the caller may change, below the parent that the path names, and wake up.
 
-    `actions` are what the caller must be allowed to do, if not just what the operation says.
+    `actions` are what the caller must be allowed to do, if not just what the operation says;
+    `named` is an object whose certificates are to be read though they are referred to as before.
     """
     holder = call.holder
+    reader = Reader(call.services, named)
 
     def checked(tree: Tree) -> Tree:
         for action in actions or (call.action,):
             call.allow(tree.root.project_id, action)
         if holder is not None:
             _check_below(tree, call, holder)
-        return change(tree)
+        after = change(tree)
+        reader.check(tree, after)
+        return after
 
-    tree = await call.services.store.edit(lb_id, checked)
+    tree = await reader.behind(lambda: call.services.store.edit(lb_id, checked))
     await call.services.queue.put(lb_id)
     log.info(
         "accepted",

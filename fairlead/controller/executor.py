@@ -14,6 +14,7 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fairlead.controller.certificates import Material, read
 from fairlead.controller.observer import (
     ANSWER_SECONDS,
     MANAGEMENT,
@@ -26,7 +27,7 @@ from fairlead.controller.observer import (
 from fairlead.domain.events import Event
 from fairlead.domain.observed import AmphoraSeen
 from fairlead.domain.tree import Tree
-from fairlead.errors import FairleadError, NotFound, Permanent, Retryable
+from fairlead.errors import FairleadError, NotFound, Permanent, Refused, Retryable
 from fairlead.plan import steps
 from fairlead.plan.steps import Step
 from fairlead.ports import AmphoraSpec, Clock, Secrets, VipRequest
@@ -79,11 +80,13 @@ class Executor:
         self._step_seconds = step_seconds
         self._begun: dict[str, float] = {}  # when agents were started, by amphora id
 
-    async def look(self, tree: Tree, render: Renderer, epoch: int) -> Observation:
+    async def look(
+        self, tree: Tree, render: Renderer, epoch: int, known: dict[str, Material]
+    ) -> Observation:
         """What exists on behalf of a tree; `Retryable` when looking takes too long."""
         try:
             async with asyncio.timeout(self._step_seconds):
-                return await observe(tree, self._drivers, render, epoch)
+                return await observe(tree, self._drivers, render, epoch, known)
         except TimeoutError as error:
             raise self._too_long("Observe") from error
 
@@ -257,6 +260,14 @@ class Executor:
                 f"Subnet {step.subnet_id} of member {step.member_id} does not exist any more."
             ) from error
 
+    async def _read_secret(self, step: steps.ReadSecret, scene: Scene) -> str:
+        project_id = scene.tree.root.project_id
+        try:
+            await read(step.kind, step.reference, self._drivers.vault, project_id)
+        except Refused as error:
+            raise Permanent(str(error)) from error
+        return step.reference
+
     async def _settle(self, step: steps.Settle, scene: Scene) -> None:
         await self._drivers.store.settle(scene.tree.id, step.generation, scene.epoch)
 
@@ -283,5 +294,6 @@ _RUN: dict[type[Step], Run] = {
     steps.Destroy: Executor._destroy,
     steps.ForgetAmphora: Executor._forget,
     steps.FindSubnet: Executor._find_subnet,
+    steps.ReadSecret: Executor._read_secret,
     steps.Settle: Executor._settle,
 }

@@ -11,12 +11,14 @@ from typing import Protocol
 from msgspec import Struct
 from msgspec.structs import replace
 
+from fairlead.controller.certificates import Certificates, Material, read_all
 from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
+from fairlead.domain.tls import needs_of
 from fairlead.domain.tree import Tree
 from fairlead.errors import NotFound, Permanent, Retryable
 from fairlead.plan.planner import amphora_ids, has_addresses, wanted_ports
-from fairlead.ports import Amphorae, Compute, Network, Store
-from fairlead.wire.amphora import AmphoraConfig
+from fairlead.ports import Amphorae, Clock, Compute, Network, Store, Vault
+from fairlead.wire.amphora import AmphoraConfig, File
 
 MANAGEMENT = "management"
 ANSWER_SECONDS = 2.0
@@ -32,7 +34,13 @@ class Renderer(Protocol):
     """Gives the configuration a tree asks of an amphora with these ports."""
 
     def __call__(
-        self, tree: Tree, ports: Mapping[str, Port], vip: Port, *, epoch: int
+        self,
+        tree: Tree,
+        ports: Mapping[str, Port],
+        vip: Port,
+        *,
+        epoch: int,
+        files: Mapping[str, File],
     ) -> AmphoraConfig:
         """Pure."""
         ...
@@ -45,21 +53,33 @@ class Drivers(Struct, frozen=True, kw_only=True):
     network: Network
     compute: Compute
     amphorae: Amphorae
+    vault: Vault
+    clock: Clock
 
 
 class Observation(Struct, frozen=True, kw_only=True):
-    """The world, and the configurations the tree asks for by amphora id."""
+    """The world, and the configurations the tree asks for by amphora id.
+
+    `notes` are what an operator should know of certificates.
+    """
 
     world: World
     configs: Mapping[str, AmphoraConfig]
+    notes: tuple[str, ...] = ()
 
 
-async def observe(tree: Tree, drivers: Drivers, render: Renderer, epoch: int) -> Observation:
-    """Look at everything the load balancer has, as much as possible at once."""
-    ports, records, networks = await asyncio.gather(
+async def observe(
+    tree: Tree, drivers: Drivers, render: Renderer, epoch: int, read: dict[str, Material]
+) -> Observation:
+    """Look at everything the load balancer has, as much as possible at once.
+
+    `read` are certificates that need not be read again.
+    """
+    ports, records, networks, certificates = await asyncio.gather(
         drivers.network.ports(tree.id),
         drivers.store.amphorae(tree.id),
         _networks(tree, drivers.network),
+        read_all(needs_of(tree), drivers.vault, tree.root.project_id, read),
     )
     known = {r.id: r for r in records}
     ids = [*amphora_ids(tree), *(i for i in known if i not in amphora_ids(tree))]
@@ -69,14 +89,23 @@ async def observe(tree: Tree, drivers: Drivers, render: Renderer, epoch: int) ->
         *(_amphora(i, known.get(i), ports, named, drivers) for i in ids)
     )
     wanted = wanted_ports(tree, networks)
-    configs = _configs(tree, amphorae, vip, wanted, render, epoch)
+    kept = [a for a in amphorae if a.id in amphora_ids(tree)]
+    configs = _configs(tree, kept, vip, wanted, render, epoch, certificates)
     amphorae = [
         replace(a, wanted=configs[a.id].revision if a.id in configs else None) for a in amphorae
     ]
     theirs = {p.id for a in amphorae for p in [*a.ports.values(), a.management] if p}
     strays = tuple(p for p in ports if p.id not in theirs and p is not vip)
-    world = World(vip_port=vip, amphorae=tuple(amphorae), stray_ports=strays, networks=networks)
-    return Observation(world=world, configs=configs)
+    unread = {s for a in kept for s in certificates.errors if s not in a.held}
+    world = World(
+        vip_port=vip,
+        amphorae=tuple(amphorae),
+        stray_ports=strays,
+        networks=networks,
+        unread=tuple((s.partition(" ")[0], s.partition(" ")[2]) for s in sorted(unread)),
+    )
+    notes = {n: None for a in kept for n in certificates.notes(drivers.clock.now(), a.held)}
+    return Observation(world=world, configs=configs, notes=tuple(notes))
 
 
 def _is_vip(tree: Tree, port: Port) -> bool:
@@ -122,7 +151,7 @@ async def _amphora(
     except (TimeoutError, Retryable, Permanent):
         return seen
     revision = status.revision if status.report.healthy else None
-    return replace(seen, reachable=True, revision=revision)
+    return replace(seen, reachable=True, revision=revision, held=status.held)
 
 
 def _configs(
@@ -132,12 +161,20 @@ def _configs(
     wanted: Collection[str],
     render: Renderer,
     epoch: int,
+    certificates: Certificates,
 ) -> dict[str, AmphoraConfig]:
-    """Configurations of the amphorae that have all the ports they need, and for no others."""
+    """Configurations of the amphorae that have all the ports they need, and for no others.
+
+    One that serves is left as it is while it lacks a certificate; one that does not serve yet
+    begins with what there is.
+    """
     if tree.deleted or vip is None or not has_addresses(tree.root, vip):
         return {}
-    return {
-        a.id: render(tree, {n: a.ports[n] for n in wanted}, vip, epoch=epoch)
-        for a in amphorae
-        if a.id in amphora_ids(tree) and a.ports.keys() >= set(wanted)
-    }
+    found = {}
+    for one in amphorae:
+        lacks = certificates.errors.keys() - one.held.keys()
+        if one.ports.keys() >= set(wanted) and not (lacks and one.revision is not None):
+            ports = {n: one.ports[n] for n in wanted}
+            files = certificates.files(one.held)
+            found[one.id] = render(tree, ports, vip, epoch=epoch, files=files)
+    return found

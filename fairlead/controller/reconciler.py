@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 import structlog
 from msgspec import Struct
 
+from fairlead.controller.certificates import Material
 from fairlead.controller.executor import Executor, Result, Scene
 from fairlead.controller.observer import Drivers, Observation, Renderer
 from fairlead.domain.events import Event
@@ -84,6 +85,7 @@ class Reconciler:
         self._epoch = epoch
         self._settled = settled
         self._troubles: dict[str, Trouble] = {}
+        self._noted: dict[str, tuple[str, ...]] = {}  # by load balancer: what was told already
 
     async def run(self) -> None:
         """Work on keys from the queue for ever."""
@@ -143,9 +145,10 @@ class Reconciler:
 
     async def _converge(self, tree: Tree) -> float | None:
         taken: set[Step] = set()
+        known: dict[str, Material] = {}
         for _ in range(_MOST_LOOKS):
             try:
-                if await self._advance(tree, taken):
+                if await self._advance(tree, taken, known):
                     self._troubles.pop(tree.id, None)
                     return None
             except FairleadError as error:
@@ -163,14 +166,14 @@ class Reconciler:
         await self._tell(tree, "Plan", "retry", f"no end after {_MOST_LOOKS} looks")
         return await self._failed(tree, Retryable("The plan does not come to an end"))
 
-    async def _advance(self, tree: Tree, taken: set[Step]) -> bool:
+    async def _advance(self, tree: Tree, taken: set[Step], known: dict[str, Material]) -> bool:
         """Look, then take waves until another look is needed; whether that was all.
 
         Raises the error that decides what happens next, also when a step that was `taken` is to be
         taken again: it had no effect. Events are recorded in one go, after the last wave: what
         the steps did shall not wait for that.
         """
-        observation = await self._look(tree)
+        observation = await self._look(tree, known)
         world: World | None = observation.world
         events: list[Event] = []
         try:
@@ -200,12 +203,19 @@ class Reconciler:
                 raise Retryable(f"{name} had no effect")
         taken.update(wave)
 
-    async def _look(self, tree: Tree) -> Observation:
+    async def _look(self, tree: Tree, known: dict[str, Material]) -> Observation:
         try:
-            return await self._executor.look(tree, self._render, self._epoch)
+            observation = await self._executor.look(tree, self._render, self._epoch, known)
         except FairleadError as error:
             await self._tell(tree, "Observe", "retry", str(error))
             raise
+        told = self._noted.pop(tree.id, ())
+        if observation.notes:
+            self._noted[tree.id] = observation.notes
+        for note in observation.notes:
+            if note not in told:
+                await self._tell(tree, "Certificates", "info", note)
+        return observation
 
     async def _failed(self, tree: Tree, error: FairleadError) -> float | None:
         """Note the failure, give up when it is time, and say when to try again."""

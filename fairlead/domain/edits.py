@@ -23,6 +23,7 @@ from fairlead.domain.model import (
     Pool,
     Resource,
 )
+from fairlead.domain.tls import TlsPolicy
 from fairlead.domain.tree import Tree
 from fairlead.errors import Conflict, NotFound, Refused
 
@@ -30,7 +31,14 @@ Edit = Callable[[Tree], Tree]
 replace = msgspec.structs.replace
 
 
-def add(kind: str, values: Mapping[str, Any], *, new_id: str, now: datetime) -> Edit:
+def add(
+    kind: str,
+    values: Mapping[str, Any],
+    *,
+    new_id: str,
+    now: datetime,
+    policy: TlsPolicy = rules.POLICY,
+) -> Edit:
     """Add an object below its parent, which `values` names.
 
     A pool with "listener_id" becomes that listener's default pool.
@@ -40,7 +48,7 @@ def add(kind: str, values: Mapping[str, Any], *, new_id: str, now: datetime) -> 
         _alive(tree)
         given = dict(values)
         listener_id = given.pop("listener_id", None) if kind == "pool" else None
-        added = made(tree, kind, given, new_id, now)
+        added = made(tree, kind, given, new_id, now, policy)
         after = tree.with_objects(added)
         if listener_id is not None:
             after = _as_default_pool(after, listener_id, new_id)
@@ -49,13 +57,21 @@ def add(kind: str, values: Mapping[str, Any], *, new_id: str, now: datetime) -> 
     return edit
 
 
-def change(kind: str, object_id: str, values: Mapping[str, Any], *, now: datetime) -> Edit:
+def change(
+    kind: str,
+    object_id: str,
+    values: Mapping[str, Any],
+    *,
+    now: datetime,
+    policy: TlsPolicy = rules.POLICY,
+) -> Edit:
     """Set fields of an object."""
 
     def edit(tree: Tree) -> Tree:
         _alive(tree)
         before = tree.get(kind, object_id)
-        after = rules.adjusted(replace(before, updated_at=now, **_merged(before, values)), values)
+        merged = replace(before, updated_at=now, **_merged(before, values))
+        after = rules.adjusted(merged, values, policy)
         changed = replace(after, changed_gen=tree.generation + 1)
         return _finished(tree, tree.with_objects(changed), changed)
 
@@ -149,7 +165,14 @@ def _alive(tree: Tree) -> None:
         raise NotFound(KINDS["loadbalancer"].word, tree.id)
 
 
-def made(tree: Tree, kind: str, values: Mapping[str, Any], new_id: str, now: datetime) -> Resource:
+def made(
+    tree: Tree,
+    kind: str,
+    values: Mapping[str, Any],
+    new_id: str,
+    now: datetime,
+    policy: TlsPolicy = rules.POLICY,
+) -> Resource:
     """A new object for the tree's next generation; the rules across objects come later."""
     generation = tree.generation + 1
     new = KINDS[kind].type(
@@ -159,7 +182,7 @@ def made(tree: Tree, kind: str, values: Mapping[str, Any], new_id: str, now: dat
         changed_gen=generation,
         **{**values, "project_id": tree.root.project_id},
     )
-    return rules.adjusted(new, {k: v for k, v in values.items() if v is not None})
+    return rules.adjusted(new, {k: v for k, v in values.items() if v is not None}, policy)
 
 
 def _merged(before: Resource, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,9 @@ RuleType = Literal[
     "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD",
 ]  # fmt: skip
 CompareType = Literal["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]
+Authentication = Literal["NONE", "OPTIONAL", "MANDATORY"]
+TlsVersion = Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
+AlpnProtocol = Literal["h2", "http/1.1", "http/1.0"]
 PersistenceType = Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE", "ONE_PACKET_SCHEDULING"]
 
 _READ, _CREATE, _HIDDEN = Access.READ, Access.CREATE, Access.HIDDEN
@@ -37,6 +40,21 @@ Timeout = Annotated[int, field("Milliseconds.", ge=0, le=2073600000)]
 PortNumber = Annotated[
     int, field("Port.", access=_CREATE, required=True, ge=1, le=65535, example=80)
 ]
+Reference = Annotated[
+    str | None, field("URL in the secret store.", max_length=255, check=types.reference)
+]
+Ciphers = Annotated[
+    str | None, field("OpenSSL cipher list; null where there is no TLS.",
+                      max_length=2048, check=types.cipher_list)
+]  # fmt: skip
+TlsVersions = Annotated[
+    tuple[TlsVersion, ...] | None, field("TLS versions; null where there is no TLS.",
+                                         check=types.some)
+]  # fmt: skip
+AlpnProtocols = Annotated[
+    tuple[AlpnProtocol, ...] | None, field("ALPN protocols; null where there is no TLS.",
+                                           check=types.some)
+]  # fmt: skip
 
 
 class Resource(Struct, frozen=True, kw_only=True):
@@ -153,23 +171,21 @@ class Listener(Resource, frozen=True, kw_only=True):
     timeout_member_connect: Timeout = 5000
     timeout_member_data: Timeout = 50000
     timeout_tcp_inspect: Timeout = 0
-    default_tls_container_ref: Annotated[str | None, field("Certificate.", max_length=255)] = None
-    sni_container_refs: Annotated[tuple[str, ...], field("Certificates by SNI.")] = ()
-    client_ca_tls_container_ref: Annotated[
-        str | None, field("Authority of client certificates.", max_length=255)
-    ] = None
-    client_crl_container_ref: Annotated[
-        str | None, field("Revoked client certificates.", max_length=255)
-    ] = None
+    default_tls_container_ref: Reference = None
+    sni_container_refs: Annotated[
+        tuple[str, ...], field("Certificates chosen by SNI.", check=types.references)
+    ] = ()
+    client_ca_tls_container_ref: Reference = None
+    client_crl_container_ref: Reference = None
     client_authentication: Annotated[
-        Literal["NONE", "OPTIONAL", "MANDATORY"], field("Whether clients need a certificate.")
+        Authentication, field("Whether clients need a certificate.")
     ] = "NONE"
     allowed_cidrs: Annotated[
         tuple[str, ...], field("Clients that may connect; empty is everyone.", check=types.cidrs)
     ] = ()
-    tls_ciphers: Annotated[str | None, field("Cipher list.", max_length=2048)] = None
-    tls_versions: Annotated[tuple[str, ...], field("TLS versions.")] = ()
-    alpn_protocols: Annotated[tuple[str, ...], field("Protocols offered by ALPN.")] = ()
+    tls_ciphers: Ciphers = None
+    tls_versions: TlsVersions = None
+    alpn_protocols: AlpnProtocols = None
     hsts_max_age: Annotated[int | None, field("HSTS max-age in seconds.", ge=0, le=2147483647)] = (
         None
     )
@@ -207,16 +223,12 @@ class Pool(Resource, frozen=True, kw_only=True):
         SessionPersistence | None, field("How a client finds its member again.")
     ] = None
     tls_enabled: Annotated[bool, field("Speak TLS to members.")] = False
-    tls_container_ref: Annotated[str | None, field("Client certificate.", max_length=255)] = None
-    ca_tls_container_ref: Annotated[str | None, field("Authority of members.", max_length=255)] = (
-        None
-    )
-    crl_container_ref: Annotated[
-        str | None, field("Revoked member certificates.", max_length=255)
-    ] = None
-    tls_ciphers: Annotated[str | None, field("Cipher list.", max_length=2048)] = None
-    tls_versions: Annotated[tuple[str, ...], field("TLS versions.")] = ()
-    alpn_protocols: Annotated[tuple[str, ...], field("Protocols offered by ALPN.")] = ()
+    tls_container_ref: Reference = None
+    ca_tls_container_ref: Reference = None
+    crl_container_ref: Reference = None
+    tls_ciphers: Ciphers = None
+    tls_versions: TlsVersions = None
+    alpn_protocols: AlpnProtocols = None
 
 
 class Member(Resource, frozen=True, kw_only=True):

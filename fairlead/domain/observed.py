@@ -126,7 +126,8 @@ class AmphoraSeen(Struct, frozen=True, kw_only=True):
 
     `ports` are by network id, the management port excluded. `revision` is None while the agent
     does not answer or has no configuration yet; `wanted` is the revision the tree asks for, None
-    while it cannot be rendered because ports are missing.
+    while it cannot be rendered because ports or certificates are missing. `held` are the
+    certificates that the amphora has, file names by source.
     """
 
     id: str
@@ -137,6 +138,7 @@ class AmphoraSeen(Struct, frozen=True, kw_only=True):
     reachable: bool = False
     revision: str | None = None
     wanted: str | None = None
+    held: Mapping[str, str] = {}
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -145,9 +147,12 @@ class World(Struct, frozen=True, kw_only=True):
     `vip_port` is None when it is gone or was never made; `stray_ports` are ports owned by the
     load balancer that belong to none of the amphorae here. `networks` maps the subnets that
     members name to their networks; a subnet that does not exist any more is missing in it.
+    `unread` are the certificates that an amphora lacks and the secret store does not give: kind
+    and reference of each.
     """
 
     vip_port: Port | None = None
     amphorae: tuple[AmphoraSeen, ...] = ()
     stray_ports: tuple[Port, ...] = ()
     networks: Mapping[str, str] = {}
+    unread: tuple[tuple[str, str], ...] = ()

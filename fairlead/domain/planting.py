@@ -15,6 +15,7 @@ import msgspec
 from fairlead.domain import edits, rules
 from fairlead.domain.bodies import creation, refused
 from fairlead.domain.model import L7Policy, LoadBalancer, Resource
+from fairlead.domain.tls import TlsPolicy
 from fairlead.domain.tree import Tree
 from fairlead.errors import Refused
 
@@ -27,13 +28,14 @@ class _Draft(msgspec.Struct):
     bare: Tree
     new_id: Callable[[], str]
     now: datetime
+    policy: TlsPolicy
     objects: dict[str, Resource] = {}
     pools: dict[str, str] = {}
 
     def add(self, kind: str, values: Mapping[str, Any]) -> str:
         """Make an object and give its id; `Refused` as soon as there are too many."""
         rules.check_size(len(self.objects) + 1)
-        new = edits.made(self.bare, kind, values, self.new_id(), self.now)
+        new = edits.made(self.bare, kind, values, self.new_id(), self.now, self.policy)
         self.objects[new.id] = new
         return new.id
 
@@ -50,11 +52,12 @@ def plant(
     *,
     new_id: Callable[[], str],
     now: datetime,
+    policy: TlsPolicy = rules.POLICY,
 ) -> Tree:
     """The tree of generation 1 that a request describes; `Refused` when a rule is broken."""
     bare = Tree(root=root, generation=0)
     rules.check(bare, [root])
-    draft = _Draft(bare, new_id, now)
+    draft = _Draft(bare, new_id, now, policy)
     for pool in _all_pools(nested):
         _plant_pool(draft, pool)
     for listener in _objects(nested, "listeners"):

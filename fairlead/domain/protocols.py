@@ -23,19 +23,16 @@ MONITORS_OF_POOL: dict[str, frozenset[str]] = {
 HTTP_MONITORS = frozenset({"HTTP", "HTTPS"})
 HTTP_MONITOR_DEFAULTS = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
 
-# Only these may have the fields below; on others they keep their defaults.
-TLS_LISTENERS = frozenset({"TERMINATED_HTTPS"})
-TLS_FIELDS = (
-    "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref",
-    "client_crl_container_ref", "client_authentication", "tls_ciphers", "tls_versions",
-    "alpn_protocols", "hsts_max_age", "hsts_include_subdomains", "hsts_preload",
-)  # fmt: skip
-
 L7_LISTENERS = frozenset({"HTTP", "TERMINATED_HTTPS"})
 
 INSERT_HEADERS = frozenset({
     "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-IP",
     "X-Client-IP", "X-Real-IP",
+})  # fmt: skip
+# On listeners that terminate TLS, besides.
+TLS_HEADERS = frozenset({
+    "X-SSL-Client-Verify", "X-SSL-Client-Has-Cert", "X-SSL-Client-DN", "X-SSL-Client-CN",
+    "X-SSL-Issuer", "X-SSL-Client-SHA1", "X-SSL-Client-Not-Before", "X-SSL-Client-Not-After",
 })  # fmt: skip
 
 TRANSPORT: dict[str, str] = {"UDP": "UDP", "SCTP": "SCTP"}
@@ -80,19 +77,10 @@ NOT_FOUND: dict[str, dict[str, str]] = {
 # An unsupported value is refused as an option (501), with nothing stored.
 SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
     "loadbalancer": {},
-    "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS"})},
-    "pool": {
-        "protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"}),
-        "tls_enabled": frozenset({False}),
-        "tls_container_ref": frozenset({None}),
-        "ca_tls_container_ref": frozenset({None}),
-        "crl_container_ref": frozenset({None}),
-        "tls_ciphers": frozenset({None}),
-        "tls_versions": frozenset({()}),
-        "alpn_protocols": frozenset({()}),
-    },
+    "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS", "TERMINATED_HTTPS"})},
+    "pool": {"protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"})},
     "member": {},
     "healthmonitor": {"type": frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})},
     "l7policy": {},
-    "l7rule": {"type": frozenset({"HOST_NAME", "PATH", "FILE_TYPE", "HEADER", "COOKIE"})},
+    "l7rule": {},
 }

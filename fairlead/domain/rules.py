@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from fairlead.domain import protocols
+from fairlead.domain import protocols, tls
 from fairlead.domain.bodies import refused, settable
 from fairlead.domain.model import (
     KINDS,
@@ -26,10 +26,13 @@ from fairlead.domain.model import (
     Resource,
 )
 from fairlead.domain.rule_values import check_rule
+from fairlead.domain.tls import TlsPolicy
 from fairlead.domain.tree import Tree
 from fairlead.errors import Conflict, Refused, Unsupported
 
 replace = msgspec.structs.replace
+# What holds where a deployment says nothing.
+POLICY = TlsPolicy()
 _RESERVED_ADDRESSES = frozenset({"169.254.169.254"})
 _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -48,11 +51,13 @@ def updated(before: Resource, values: Mapping[str, Any]) -> Resource:
     return replace(before, **{name: v for name, v in values.items() if name in fields})
 
 
-def adjusted(resource: Resource, given: Mapping[str, Any]) -> Resource:
+def adjusted(resource: Resource, given: Mapping[str, Any], policy: TlsPolicy = POLICY) -> Resource:
     """The object with defaults that depend on its other fields.
 
     `given` is what was said: for a new object without what was null.
     """
+    if isinstance(resource, Listener | Pool):
+        return tls.adjusted(resource, given, policy)
     if isinstance(resource, L7Policy):
         return _with_one_target(resource, given)
     if isinstance(resource, HealthMonitor):
@@ -166,9 +171,7 @@ def _listener(tree: Tree, listener: Listener) -> None:
             )
     if listener.default_pool_id is not None:
         _fits(tree.find(Pool, listener.default_pool_id), listener)
-    if listener.protocol not in protocols.TLS_LISTENERS:
-        for name in protocols.TLS_FIELDS:
-            _keeps_default(listener, name, f"A {listener.protocol} listener cannot have it.")
+    tls.check_listener(listener)
     _insert_headers(listener)
     _allowed_cidrs(tree, listener)
 
@@ -179,9 +182,12 @@ def _insert_headers(listener: Listener) -> None:
             "insert_headers", sorted(listener.insert_headers),
             f"A {listener.protocol} listener cannot insert headers.",
         )  # fmt: skip
+    known = protocols.INSERT_HEADERS
+    if tls.capable(listener):
+        known |= protocols.TLS_HEADERS
     for name, value in listener.insert_headers.items():
-        if name not in protocols.INSERT_HEADERS:
-            allowed = ", ".join(sorted(protocols.INSERT_HEADERS))
+        if name not in known:
+            allowed = ", ".join(sorted(known))
             raise refused("insert_headers", name, f"Value should be one of: {allowed}.")
         if value.lower() not in ("true", "false"):
             raise refused("insert_headers", value, f"{name} should be 'true' or 'false'.")
@@ -210,6 +216,7 @@ def _fits(pool: Pool, listener: Listener) -> None:
 def _pool(tree: Tree, pool: Pool) -> None:
     for listener in tree.listeners_using(pool.id):
         _fits(pool, listener)
+    tls.check_pool(pool)
     persistence = pool.session_persistence
     if persistence is None:
         return

@@ -228,6 +228,40 @@ def tag_list(value: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+_MOST_REFERENCES = 250
+_CIPHERS = re.compile(r"[A-Za-z0-9+!:@=_.-]+")
+
+
+def reference(value: str) -> str:
+    """The URL of a secret: one word of printable characters."""
+    if not value or not value.isprintable() or " " in value:
+        raise ValueError("Value should be the URL of a secret")
+    return value
+
+
+def references(value: tuple[str, ...]) -> tuple[str, ...]:
+    """URLs of secrets, of at most 255 characters each, without repetition."""
+    if len(value) > _MOST_REFERENCES:
+        raise ValueError(f"Value should have at most {_MOST_REFERENCES} references")
+    if any(len(item) > 255 for item in value):
+        raise ValueError("A reference should have at most 255 characters")
+    return tuple(dict.fromkeys(map(reference, value)))
+
+
+def cipher_list(value: str) -> str:
+    """An OpenSSL cipher list; whether OpenSSL knows the ciphers is for tls.py."""
+    if not _CIPHERS.fullmatch(value):
+        raise ValueError("Value should be ciphers in OpenSSL's form, joined by ':'")
+    return value
+
+
+def some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """At least one choice, without repetition."""
+    if not value:
+        raise ValueError("Value should name at least one; leave it out for the default")
+    return tuple(dict.fromkeys(value))
+
+
 _EXAMPLES: dict[Check, Any] = {
     uuid_text: "607226db-27ef-4d41-ae89-f2a800e9c2db",
     ip_text: "192.0.2.10",
@@ -238,4 +272,7 @@ _EXAMPLES: dict[Check, Any] = {
     host_name: "www.example.org",
     http_version: 1.1,
     tag_list: ("shop",),
+    reference: "http://127.0.0.1:9876/v1/containers/607226db-27ef-4d41-ae89-f2a800e9c2db",
+    references: ("http://127.0.0.1:9876/v1/containers/607226db-27ef-4d41-ae89-f2a800e9c2db",),
+    cipher_list: "TLS_AES_128_GCM_SHA256:ECDHE-RSA-AES128-GCM-SHA256",
 }

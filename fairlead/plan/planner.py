@@ -67,6 +67,7 @@ def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
         or tuple(_machines(kept, wanted))
         or tuple(_cards(kept, wanted))
         or tuple(_configurations(kept))
+        or tuple(_unread(world))
         or tuple(_leftovers(world, kept, surplus, wanted))
         or tuple(_records(tree, world, kept, now))
         or tuple(_missing_subnets(tree, world))
@@ -168,6 +169,12 @@ def _configurations(kept: Iterable[AmphoraSeen]) -> Iterable[Step]:
     for seen in kept:
         if seen.wanted is not None and seen.revision != seen.wanted:
             yield steps.Configure(amphora_id=seen.id, revision=seen.wanted)
+
+
+def _unread(world: World) -> Iterable[Step]:
+    """Nothing more is done while a certificate lacks: what serves goes on as it is."""
+    for kind, reference in world.unread:
+        yield steps.ReadSecret(kind=kind, reference=reference)
 
 
 def _leftovers(

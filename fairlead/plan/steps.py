@@ -87,6 +87,13 @@ class FindSubnet(Step, frozen=True, kw_only=True, tag=True):
     member_id: str
 
 
+class ReadSecret(Step, frozen=True, kw_only=True, tag=True):
+    """Read what a reference leads to: fails while it leads nowhere."""
+
+    kind: str
+    reference: str
+
+
 class Settle(Step, frozen=True, kw_only=True, tag=True):
     """Record that a generation is in force."""
 

@@ -12,7 +12,7 @@ from fairlead.domain.observed import Port
 from fairlead.domain.tree import Tree
 from fairlead.render.haproxy import Site, haproxy
 from fairlead.render.interfaces import interfaces
-from fairlead.wire.amphora import AmphoraConfig, revision_of
+from fairlead.wire.amphora import AmphoraConfig, File, revision_of
 
 
 def amphora_config(
@@ -25,14 +25,18 @@ def amphora_config(
     ping_command: str,
     threads: int = 1,
     directory: str = "/var/lib/amphora",
+    files: Mapping[str, File] = {},
 ) -> AmphoraConfig:
     """What the amphora with these `ports` (by network id, management excluded) shall do.
 
     Needs the VIP's addresses in the tree and on the port `vip`, and a port on its network.
     `ping_command` and `directory` are paths as the amphora sees them; `threads` are haproxy's.
+    `files` are certificates by source; what lacks one of its own is left out.
     """
     site = Site(maxconn=maxconn, threads=threads, directory=directory, ping_command=ping_command)
-    balancing = haproxy(tree, site)
+    sources = {source: file.name for source, file in sorted(files.items())}
+    balancing = haproxy(tree, site, sources)
+    beside = {file.name: file for file in [*files.values(), *balancing.files]}
     config = AmphoraConfig(
         epoch=epoch,
         revision="",
@@ -40,5 +44,7 @@ def amphora_config(
         skeleton=balancing.skeleton,
         servers=balancing.servers,
         interfaces=interfaces(ports, vip, tree.root.vip_addresses),
+        files=tuple(beside[name] for name in sorted(beside)),
+        sources=sources,
     )
     return msgspec.structs.replace(config, revision=revision_of(config))

@@ -5,6 +5,7 @@ Called by haproxy.py, which joins the lines and the server lines.
 """
 
 from fairlead.domain.model import Listener, Pool
+from fairlead.domain.protocols import L7_LISTENERS
 from fairlead.domain.tree import Tree
 from fairlead.render import monitors
 from fairlead.render.quoting import fetch
@@ -29,7 +30,7 @@ _BALANCE = {
 
 def mode(listener: Listener) -> str:
     """What haproxy calls the protocol."""
-    return "http" if listener.protocol == "HTTP" else "tcp"
+    return "http" if listener.protocol in L7_LISTENERS else "tcp"
 
 
 def lines(tree: Tree, pool: Pool, listener: Listener, ping_command: str) -> list[str]:
@@ -72,4 +73,4 @@ def _persistence(tree: Tree, pool: Pool, listener: Listener) -> list[str]:
 def has_table(pool: Pool, listener: Listener) -> bool:
     """Whether the backend remembers in memory which client belongs to which member."""
     kind = pool.session_persistence and pool.session_persistence.type
-    return kind == "SOURCE_IP" or (kind == "APP_COOKIE" and listener.protocol == "HTTP")
+    return kind == "SOURCE_IP" or (kind == "APP_COOKIE" and mode(listener) == "http")

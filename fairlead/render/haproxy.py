@@ -6,15 +6,19 @@ users goes through quoting.py.
 """
 
 import hashlib
+from collections.abc import Mapping
 
+import msgspec
 from msgspec import Struct
 
-from fairlead.domain.model import Listener
+from fairlead.domain.model import Listener, Pool
+from fairlead.domain.tls import capable
 from fairlead.domain.tree import Tree
-from fairlead.render import backends, l7, servers
+from fairlead.render import backends, l7, servers, tls
 from fairlead.render.quoting import host
 from fairlead.render.servers import backend_name
-from fairlead.wire.amphora import Server
+from fairlead.render.tls import Files
+from fairlead.wire.amphora import CERTIFICATES, File, Server
 
 _CLIENT = "%[src]"
 _PEER = "amphora"
@@ -40,11 +44,15 @@ _PEERS = [
 
 
 class Haproxy(Struct, frozen=True, kw_only=True):
-    """haproxy.cfg as text, the digest of it without server lines, and those lines as data."""
+    """haproxy.cfg as text, the digest of it without server lines, and those lines as data.
+
+    `files` are those it names besides the certificates.
+    """
 
     text: str
     skeleton: str
     servers: tuple[Server, ...]
+    files: tuple[File, ...] = ()
 
 
 class Site(Struct, frozen=True, kw_only=True):
@@ -61,8 +69,13 @@ class Site(Struct, frozen=True, kw_only=True):
     threads: int = 1
 
 
-def haproxy(tree: Tree, site: Site) -> Haproxy:
-    """The configuration of everything in service."""
+def haproxy(tree: Tree, site: Site, names: Mapping[str, str] = {}) -> Haproxy:
+    """The configuration of everything in service.
+
+    `names` are those of the certificates' files, by source; what lacks one of its own is left out.
+    """
+    files = Files(directory=f"{site.directory}/{CERTIFICATES}", names=names)
+    tree = _within(tree, files)
     listeners = [one for one in tree.listeners if one.admin_state_up]
     if not listeners or not tree.root.admin_state_up:
         return Haproxy(text="", skeleton=_digest([]), servers=())
@@ -70,19 +83,32 @@ def haproxy(tree: Tree, site: Site) -> Haproxy:
     full = list(skeleton)
     found: list[Server] = []
     for listener in listeners:
-        front = ["", *_frontend(tree, listener, site)]
+        front = ["", *_frontend(tree, listener, site, files)]
         skeleton += front
         full += front
         for pool in l7.pools(tree, listener):
             back = ["", *backends.lines(tree, pool, listener, site.ping_command)]
-            here = servers.servers(tree, pool, listener)
+            here = servers.servers(tree, pool, listener, files)
             skeleton += back
             full += [*back, *map(servers.line, here)]
             found += here
     if any(backends.has_table(p, one) for one in listeners for p in l7.pools(tree, one)):
         skeleton += _PEERS
         full += _PEERS
-    return Haproxy(text="\n".join(full) + "\n", skeleton=_digest(skeleton), servers=tuple(found))
+    return Haproxy(
+        text="\n".join(full) + "\n",
+        skeleton=_digest(skeleton),
+        servers=tuple(found),
+        files=tls.choices(listeners, files),
+    )
+
+
+def _within(tree: Tree, files: Files) -> Tree:
+    """The tree with what lacks a certificate out of service."""
+    speakers: list[Listener | Pool] = [*tree.listeners, *tree.pools]
+    lacking = [one for one in speakers if not files.holds(one)]
+    off = [msgspec.structs.replace(one, admin_state_up=False) for one in lacking]
+    return tree.with_objects(*off) if off else tree
 
 
 def _digest(lines: list[str]) -> str:
@@ -121,10 +147,12 @@ def _defaults() -> list[str]:
     ]
 
 
-def _frontend(tree: Tree, listener: Listener, site: Site) -> list[str]:
+def _frontend(tree: Tree, listener: Listener, site: Site, files: Files) -> list[str]:
+    words = tls.bind_words(listener, files)
+    places = [f"{host(vip)}:{listener.protocol_port}" for vip in tree.root.vip_addresses]
     body = [
         f"mode {backends.mode(listener)}",
-        *(f"bind {host(vip)}:{listener.protocol_port}" for vip in tree.root.vip_addresses),
+        *(f"bind {place}{words}" for place in places),
         f"timeout client {listener.timeout_client_data}ms",
     ]
     if listener.connection_limit > 0:
@@ -132,19 +160,27 @@ def _frontend(tree: Tree, listener: Listener, site: Site) -> list[str]:
     if listener.timeout_tcp_inspect:
         body.append(f"tcp-request inspect-delay {listener.timeout_tcp_inspect}ms")
     body += _allowed(listener)
-    if listener.protocol == "HTTP":
+    if backends.mode(listener) == "http":
         # Clients that keep connections open must not see them closed by a reload.
         body.append("option idle-close-on-response")
-        body += [
-            line for name, line in _INSERTED.items()
-            if listener.insert_headers.get(name, "").lower() == "true"
-        ]  # fmt: skip
+        body += _inserted(listener)
+        body += tls.strict_transport(listener)
         body += l7.lines(tree, listener)
     live = {pool.id: pool for pool in l7.pools(tree, listener)}
     default = live.get(listener.default_pool_id or "")
     if default is not None:
         body.append(f"default_backend {backend_name(default, listener)}")
     return [f"frontend {listener.id}", *(f"    {one}" for one in body)]
+
+
+def _inserted(listener: Listener) -> list[str]:
+    """The headers that members are told things by."""
+    known = _INSERTED
+    if capable(listener):
+        proto = "http-request set-header X-Forwarded-Proto https"
+        known = {**_INSERTED, "X-Forwarded-Proto": proto, **tls.INSERTED}
+    wanted = {name for name, said in listener.insert_headers.items() if said.lower() == "true"}
+    return [line for name, line in known.items() if name in wanted]
 
 
 def _allowed(listener: Listener) -> list[str]:

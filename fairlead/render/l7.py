@@ -98,6 +98,10 @@ def _acl(rule: L7Rule) -> list[str]:
             samples = [fetch(method, rule.key or "") for method in ("req.hdr", "req.fhdr")]
         case "COOKIE":
             samples = [fetch("req.cook", rule.key or "")]
-        case _:
-            raise ValueError(f"no way to render a rule of type {rule.type}")
+        case "SSL_DN_FIELD":
+            samples = [fetch("ssl_c_s_dn", rule.key or "")]
+        case "SSL_CONN_HAS_CERT":
+            return [f"acl {rule.id} ssl_c_used"]
+        case "SSL_VERIFY_RESULT":
+            return [f"acl {rule.id} ssl_c_verify {int(rule.value)}"]
     return [f"acl {rule.id} {sample} {how} {flags} {word(value)}" for sample in samples]

@@ -37,14 +37,21 @@ def backend_lines(monitor: HealthMonitor, ping_command: str) -> list[str]:
     return lines
 
 
-def server_words(monitor: HealthMonitor, member: Member, *, proxied: bool) -> list[str]:
-    """The check options of one member's server line; `proxied` pools speak PROXY."""
+def server_words(monitor: HealthMonitor, member: Member, pool: Pool, *, proxied: bool) -> list[str]:
+    """The check options of one member's server line; `proxied` pools speak PROXY.
+
+    Checks of a pool that speaks TLS do so too, and members are verified as for traffic; at a
+    place of their own only those that are named after TLS.
+    """
+    elsewhere = bool(member.monitor_address or member.monitor_port)
     inter = f"{monitor.delay}s" if monitor.delay else _SHORTEST
     words = [f"check inter {inter} fall {monitor.max_retries_down} rise {monitor.max_retries}"]
     if monitor.type in _OVER_TLS:
-        words.append("check-ssl verify none")
-        if monitor.domain_name:
+        words.append("check-ssl" if pool.tls_enabled else "check-ssl verify none")
+        if monitor.domain_name and not pool.ca_tls_container_ref:
             words.append(f"check-sni {monitor.domain_name}")
+    elif pool.tls_enabled and monitor.type != "PING" and not elsewhere:
+        words.append("check-ssl")
     if proxied and monitor.type != "PING":
         words.append("check-send-proxy")
     if member.monitor_address:

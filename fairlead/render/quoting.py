@@ -6,9 +6,12 @@ log-format strings (`literal`). Text from users passes through one of these func
 The domain refuses control characters long before; here they are an error of the caller.
 """
 
+import re
 from urllib.parse import quote
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+
+_PLAIN = re.compile(r"[A-Za-z0-9+!:@=_./-]+")
 
 
 def word(text: str) -> str:
@@ -16,6 +19,13 @@ def word(text: str) -> str:
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
         raise ValueError("text with control characters cannot stand in haproxy.cfg")
     return "'" + text.replace("'", "'\\''") + "'"
+
+
+def plain(text: str) -> str:
+    """A word that needs no quotes, so that it can also stand in a command of the runtime API."""
+    if not _PLAIN.fullmatch(text):
+        raise ValueError("text with characters of another meaning needs quotes")
+    return text
 
 
 def argument(text: str) -> str:

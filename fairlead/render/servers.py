@@ -9,9 +9,11 @@ import hashlib
 from collections.abc import Iterable
 
 from fairlead.domain.model import HealthMonitor, Listener, Member, Pool
+from fairlead.domain.protocols import L7_LISTENERS
 from fairlead.domain.tree import Tree
-from fairlead.render import monitors
+from fairlead.render import monitors, tls
 from fairlead.render.quoting import host
+from fairlead.render.tls import Files
 from fairlead.wire.amphora import Server
 
 _PROXY = {"PROXY": "send-proxy", "PROXYV2": "send-proxy-v2"}
@@ -29,10 +31,11 @@ def backend_name(pool: Pool, listener: Listener) -> str:
 def has_cookie(pool: Pool, listener: Listener) -> bool:
     """Whether members are told apart by a cookie; only HTTP carries cookies."""
     persistence = pool.session_persistence
-    return listener.protocol == "HTTP" and bool(persistence and persistence.type == "HTTP_COOKIE")
+    http = listener.protocol in L7_LISTENERS
+    return http and bool(persistence and persistence.type == "HTTP_COOKIE")
 
 
-def servers(tree: Tree, pool: Pool, listener: Listener) -> tuple[Server, ...]:
+def servers(tree: Tree, pool: Pool, listener: Listener, files: Files) -> tuple[Server, ...]:
     """One server per live member.
 
     Cookies and external checks (PING) cannot be given to `add server` of haproxy 2.6: such
@@ -42,6 +45,7 @@ def servers(tree: Tree, pool: Pool, listener: Listener) -> tuple[Server, ...]:
     monitor = monitors.active(tree, pool)
     scale = _scale(pool, members)
     ids = _hash_ids(members) if pool.lb_algorithm in HASHED else {}
+    spoken = tls.server_words(pool, files, http=listener.protocol in L7_LISTENERS)
     pinged = monitor is not None and monitor.type == "PING"
     return tuple(
         Server(
@@ -51,7 +55,9 @@ def servers(tree: Tree, pool: Pool, listener: Listener) -> tuple[Server, ...]:
             port=member.protocol_port,
             weight=member.weight * scale,
             enabled=member.admin_state_up,
-            options=_options(pool, listener, member, monitor, ids.get(member.id)),
+            options=" ".join(
+                [*_options(pool, listener, member, monitor, ids.get(member.id)), *spoken]
+            ),
             dynamic=not (pinged or has_cookie(pool, listener)),
         )
         for member in members
@@ -72,7 +78,7 @@ def _options(
     member: Member,
     monitor: HealthMonitor | None,
     hash_id: int | None,
-) -> str:
+) -> list[str]:
     words = [] if hash_id is None else [f"id {hash_id}"]
     if has_cookie(pool, listener):
         words.append(f"cookie {member.id}")
@@ -81,8 +87,8 @@ def _options(
     if member.backup:
         words.append("backup")
     if monitor is not None:
-        words += monitors.server_words(monitor, member, proxied=pool.protocol in _PROXY)
-    return " ".join(words)
+        words += monitors.server_words(monitor, member, pool, proxied=pool.protocol in _PROXY)
+    return words
 
 
 def _scale(pool: Pool, members: Iterable[Member]) -> int:

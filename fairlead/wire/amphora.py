@@ -18,6 +18,8 @@ from fairlead.wire.heartbeat import Report
 AGENT_PORT = 9443
 CONFIG_PATH = "/v1/config"
 STATUS_PATH = "/v1/status"
+# The directory of `AmphoraConfig.files`, in the agent's own.
+CERTIFICATES = "certificates"
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -59,13 +61,29 @@ class Server(Struct, frozen=True, kw_only=True):
     dynamic: bool = True
 
 
+class File(Struct, frozen=True, kw_only=True):
+    """A file beside haproxy.cfg: certificates with keys, authorities, lists of certificates.
+
+    `name` is made from the digest of what is in it, so that equal names mean equal files.
+    `content` None means one that the amphora holds already.
+    """
+
+    name: str
+    content: str | None
+
+    def __repr__(self) -> str:
+        return f"File({self.name})"
+
+
 class AmphoraConfig(Struct, frozen=True, kw_only=True):
     """Everything an amphora shall do.
 
     `revision` is the digest of all other fields but `epoch`: equal revisions, equal behaviour.
     `skeleton` is the digest of haproxy.cfg without its server lines: while it stays the same,
     the runtime API can make the change. An empty `haproxy_cfg` means that no listener exists
-    and haproxy need not run. An `epoch` below one seen before is refused (fencing).
+    and haproxy need not run. An `epoch` below one seen before is refused (fencing). `files` are
+    all that haproxy.cfg names; `sources` tells which of them was read from which place, so that
+    who cannot read there at the moment may name the file again.
     """
 
     epoch: int
@@ -74,6 +92,8 @@ class AmphoraConfig(Struct, frozen=True, kw_only=True):
     skeleton: str
     servers: tuple[Server, ...]
     interfaces: tuple[Interface, ...]
+    files: tuple[File, ...] = ()
+    sources: dict[str, str] = {}
 
 
 class Applied(Struct, frozen=True, kw_only=True):
@@ -96,14 +116,24 @@ class Rejected(Struct, frozen=True, kw_only=True):
 
 
 class AgentStatus(Struct, frozen=True, kw_only=True):
-    """What the agent knows: `revision` is what is in force, None before the first one."""
+    """What the agent knows: `revision` is what is in force, None before the first one.
+
+    `held` are the names of files it holds, by the source each was read from.
+    """
 
     amphora_id: str
     revision: str | None
     report: Report
+    held: dict[str, str] = {}
 
 
 def revision_of(config: AmphoraConfig) -> str:
     """Digest of all that shapes an amphora's behaviour, as 32 hex digits."""
-    plain = msgspec.structs.replace(config, epoch=0, revision="")
-    return hashlib.sha256(msgspec.msgpack.encode(plain)).hexdigest()[:32]
+    plain = msgspec.structs.replace(without_contents(config), epoch=0, revision="")
+    return hashlib.sha256(msgspec.msgpack.encode(plain, order="deterministic")).hexdigest()[:32]
+
+
+def without_contents(config: AmphoraConfig) -> AmphoraConfig:
+    """The configuration with its files by name only: no keys in it."""
+    bare = tuple(File(name=one.name, content=None) for one in config.files)
+    return msgspec.structs.replace(config, files=bare)

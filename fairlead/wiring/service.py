@@ -84,6 +84,7 @@ class Service:
             authenticator=identity.authenticator(self.settings, self.state_dir, self.clock, stack),
             policy=doors.policy(self.settings),
             vips=doors.vip_rules(self.settings),
+            tls=self.settings.tls.policy(),
             page_maximum=self.settings.api.page_limit,
         )
 
@@ -122,6 +123,8 @@ class Service:
             network=outside.network,
             compute=outside.compute,
             amphorae=outside.amphorae,
+            vault=outside.vault,
+            clock=self.clock,
         )
         executor = Executor(
             drivers,

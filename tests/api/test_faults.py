@@ -174,7 +174,6 @@ async def test_what_the_provider_cannot_do_is_refused_with_nothing_stored(desk: 
     lb = await desk.balancer()
     for values in (
         {"protocol": "UDP"},
-        {"protocol": "TERMINATED_HTTPS"},
         {"protocol": "PROMETHEUS"},
     ):
         given = {"loadbalancer_id": lb["id"], "protocol": "HTTP", "protocol_port": 80} | values

@@ -63,17 +63,12 @@ def test_monitors_fit_pools(kind: str, spoken: str) -> None:
 
 
 UNSUPPORTED: list[dict[str, Any]] = [
-    *({"listeners": [listener(protocol=p)]} for p in ("UDP", "SCTP", "TERMINATED_HTTPS",
-                                                      "PROMETHEUS")),
+    *({"listeners": [listener(protocol=p)]} for p in ("UDP", "SCTP", "PROMETHEUS")),
     *({"pools": [pool(protocol=p)]} for p in ("UDP", "SCTP")),
     *({"pools": [pool(healthmonitor={**MONITOR, "type": t})]} for t in ("UDP-CONNECT", "SCTP")),
     {"pools": [pool(session_persistence={"type": "ONE_PACKET_SCHEDULING"})]},
-    {"pools": [pool(tls_enabled=True)]},
-    {"listeners": [listener(protocol="TERMINATED_HTTPS", default_tls_container_ref="x")]},
     {"listeners": [listener(protocol="TCP", l7policies=[policy()])]},
     {"listeners": [listener(protocol="HTTPS", l7policies=[policy()])]},
-    {"listeners": [listener(l7policies=[policy(rules=[
-        {"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "true"}])])]},
 ]  # fmt: skip
 
 

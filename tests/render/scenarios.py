@@ -42,6 +42,11 @@ def _rule(kind: str, compare: str, value: str, **values: Any) -> dict[str, Any]:
 
 _UNEQUAL = {**_MEMBERS[0], "monitor_address": "203.0.113.1", "monitor_port": 99}
 
+_TLS: dict[str, Any] = {
+    "protocol": "TERMINATED_HTTPS",
+    "default_tls_container_ref": "https://secrets.test/v1/containers/1",
+}
+
 SCENARIOS: dict[str, dict[str, Any]] = {
     "simple": _served(_pool()),
     "tcp": _served(
@@ -122,6 +127,52 @@ SCENARIOS: dict[str, dict[str, Any]] = {
             _pool(members=[_MEMBERS[0] | {"admin_state_up": False}]),
         ],
     },
+    "tls": _served(
+        _pool(),
+        **_TLS,
+        insert_headers=dict.fromkeys([
+            "X-Forwarded-Proto", "X-SSL-Client-Verify", "X-SSL-Client-Has-Cert",
+            "X-SSL-Client-DN", "X-SSL-Client-CN", "X-SSL-Issuer", "X-SSL-Client-SHA1",
+            "X-SSL-Client-Not-Before", "X-SSL-Client-Not-After",
+        ], "true"),
+        hsts_max_age=31536000, hsts_include_subdomains=True, hsts_preload=True,
+    ),
+    "tls_choices": {
+        "listeners": [
+            _listener(443, **_TLS, default_pool={"name": "web"},
+                      sni_container_refs=[f"https://secrets.test/{n}" for n in range(3)]),
+            _listener(444, protocol="TERMINATED_HTTPS", default_pool={"name": "web"},
+                      sni_container_refs=["https://secrets.test/only"],
+                      tls_ciphers="TLS_AES_128_GCM_SHA256", alpn_protocols=["http/1.1"]),
+            _listener(445, **_TLS, tls_versions=["TLSv1.1", "TLSv1.2"], hsts_max_age=0,
+                      tls_ciphers="ECDHE-ECDSA-AES128-SHA:!aNULL"),
+        ],
+        "pools": [_pool(session_persistence={"type": "HTTP_COOKIE"})],
+    },
+    "tls_clients": _served(
+        _pool(),
+        **_TLS,
+        client_authentication="OPTIONAL",
+        client_ca_tls_container_ref="https://secrets.test/ca",
+        client_crl_container_ref="https://secrets.test/crl",
+        l7policies=[_policy(
+            "REJECT",
+            _rule("SSL_CONN_HAS_CERT", "EQUAL_TO", "True"),
+            _rule("SSL_VERIFY_RESULT", "EQUAL_TO", "0", invert=True),
+            _rule("SSL_DN_FIELD", "STARTS_WITH", "it's \"#", key="CN"),
+        )],
+    ),
+    "tls_members": _served(
+        _pool("trusting", tls_enabled=True, healthmonitor=_monitor("TCP")),
+        _pool("verified", tls_enabled=True, members=[_MEMBERS[1], _UNEQUAL],
+              ca_tls_container_ref="https://secrets.test/ca",
+              crl_container_ref="https://secrets.test/crl",
+              tls_container_ref="https://secrets.test/client",
+              tls_versions=["TLSv1.3"], alpn_protocols=["h2"],
+              healthmonitor=_monitor("HTTPS", http_version=1.1, domain_name="a.test")),
+        _pool("proxy", protocol="PROXY", tls_enabled=True, healthmonitor=_monitor("HTTP")),
+    ),
+    "tls_streams": _served(_pool(protocol="TCP", tls_enabled=True), protocol="TCP"),
     "l7": {
         "listeners": [_listener(default_pool={"name": "web"}, l7policies=[
             _policy("REDIRECT_TO_POOL",

@@ -10,7 +10,7 @@ from fairlead.domain import regexes
 from fairlead.domain.tree import Tree
 from fairlead.render.quoting import location, word
 from fairlead.render.servers import line
-from tests.render.checking import SITE, complaints, haproxy, words
+from tests.render.checking import complaints, rendered, words
 from tests.strategies import disarmed, planted, replace, trees, urls
 
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -19,26 +19,26 @@ SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(trees())
 def test_haproxy_accepts_every_tree(tree: Tree) -> None:
-    text = haproxy(tree, SITE).text
+    text = rendered(tree).text
     assert text == "" or complaints(text) == ""
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
 @given(trees())
 def test_text_of_users_adds_no_line_and_no_word(tree: Tree) -> None:
-    hostile = words(haproxy(tree, SITE).text)
-    harmless = words(haproxy(disarmed(tree), SITE).text)
+    hostile = words(rendered(tree).text)
+    harmless = words(rendered(disarmed(tree)).text)
     assert [(len(w), w[:2]) for w in hostile] == [(len(w), w[:2]) for w in harmless]
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(trees())
 def test_server_lines_and_server_data_are_the_same(tree: Tree) -> None:
-    made = haproxy(tree, SITE)
+    made = rendered(tree)
     lines = [one for one in made.text.split("\n") if one.startswith("    server ")]
     assert lines == [line(server) for server in made.servers]
     bare = [one for one in made.text.split("\n") if not one.startswith("    server ")]
-    again = haproxy(without_members(tree), SITE)
+    again = rendered(without_members(tree))
     assert again.text.split("\n") == bare
     assert again.skeleton == made.skeleton
 
@@ -106,4 +106,4 @@ def test_a_policy_of_fifty_long_rules_fits() -> None:
              "redirect_http_code": 308},
         ]}],
     })  # fmt: skip
-    assert complaints(haproxy(tree, SITE).text) == ""
+    assert complaints(rendered(tree).text) == ""

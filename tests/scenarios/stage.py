@@ -47,7 +47,7 @@ LAG = 65.0
 LIMITS = Limits(share=0.5, least=3, per_minute=30)
 READS = {
     "store.tree", "store.amphorae", "store.all_ids", "network.ports", "network.subnet",
-    "compute.observe", "amphorae.status", "store.events",
+    "compute.observe", "amphorae.status", "store.events", "vault.bundle", "vault.text",
 }  # fmt: skip
 
 
@@ -100,6 +100,7 @@ class Stage:
         self.world = fake.FakeWorld(now=self.clock.now)
         self.network = fake.FakeNetwork(self.world)
         self.secrets = fake.FakeSecrets(now=self.clock.now)
+        self.vault = fake.FakeVault()
         self.calls: Counter[str] = Counter()
         self.store: Any = None
         self.queue = MemoryQueue()
@@ -137,7 +138,10 @@ class Stage:
         self.housekeeping = Housekeeping(
             watched, network, compute, self.queue, self.clock, resync=RESYNC
         )
-        self.drivers = Drivers(store=watched, network=network, compute=compute, amphorae=amphorae)
+        self.drivers = Drivers(
+            store=watched, network=network, compute=compute, amphorae=amphorae,
+            vault=self.watched(self.vault, "vault"), clock=self.clock,
+        )  # fmt: skip
         self.reconciler = self.controller(await self.store.next_epoch())
         await self.housekeeping.resync()
         loops = [self.reconciler.run() for _ in range(RUNNERS)]
@@ -311,10 +315,10 @@ class Stage:
         tree = await self.store.tree(lb_id)
         drivers = Drivers(
             store=self.store, network=self.network, compute=fake.FakeCompute(self.world),
-            amphorae=fake.FakeAmphorae(self.world),
+            amphorae=fake.FakeAmphorae(self.world), vault=self.vault, clock=self.clock,
         )  # fmt: skip
         seen = await observe(
-            tree, drivers, partial(amphora_config, maxconn=1000, ping_command="/ping"), 0
+            tree, drivers, partial(amphora_config, maxconn=1000, ping_command="/ping"), 0, {}
         )
         return seen.world.amphorae[0].wanted
 

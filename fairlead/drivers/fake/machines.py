@@ -96,7 +96,12 @@ class FakeAmphorae:
         await self._world.look("status")
         machine = await self._machine(amphora_id)
         report = machine.report(self._world.now(), self._world.member_states)
-        return AgentStatus(amphora_id=amphora_id, revision=report.revision, report=report)
+        return AgentStatus(
+            amphora_id=amphora_id,
+            revision=report.revision,
+            report=report,
+            held=machine.config.sources if machine.config else {},
+        )
 
     async def _machine(self, amphora_id: str) -> FakeMachine:
         """The machine, once its agent takes the call: one that hangs never does."""

@@ -34,7 +34,7 @@ class Crashed(BaseException):
 
 
 class FakeMachine:
-    """A machine with its agent; every member is up unless the world says otherwise."""
+    """A machine with its agent and files; every member is up unless the world says otherwise."""
 
     def __init__(self, spec: AmphoraSpec, life: str) -> None:
         self.spec = spec
@@ -48,6 +48,7 @@ class FakeMachine:
         self._set_up: set[int] = set()
         self.config: AmphoraConfig | None = None
         self.configured: list[AmphoraConfig] = []
+        self.files: dict[str, str] = {}
         self.epoch = 0
         self.sequence = 0
         self.counters: dict[str, Counters] = {}
@@ -67,6 +68,10 @@ class FakeMachine:
         missing = [i.mac for i in config.interfaces if i.mac not in self.macs]
         if missing:
             raise Retryable(f"no card with MAC {missing[0]}")
+        files = {f.name: self.files.get(f.name, f.content) for f in config.files}
+        self.files = {name: content for name, content in files.items() if content is not None}
+        if self.files.keys() != files.keys():
+            raise Retryable("a file is not here")
         self._set_up = {self.macs[i.mac] for i in config.interfaces}
         self.config, self.healthy = config, True
         self.configured.append(config)
