@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from fairlead.domain.model import AlpnProtocol, TlsVersion
 from fairlead.domain.quota import Quota
 from fairlead.domain.tls import TlsPolicy
+from fairlead.domain.tls_fields import AlpnProtocol, TlsVersion
 from fairlead.errors import Refused
 
 _TLS = TlsPolicy()

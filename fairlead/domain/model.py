@@ -11,6 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Struct
 
 from fairlead.domain import types
+from fairlead.domain.tls_fields import (
+    AlpnProtocols,
+    Authentication,
+    Ciphers,
+    Reference,
+    TlsVersions,
+)
 from fairlead.domain.types import Access, field
 
 ListenerProtocol = Literal["TCP", "HTTP", "HTTPS", "TERMINATED_HTTPS", "UDP", "SCTP", "PROMETHEUS"]
@@ -24,9 +31,6 @@ RuleType = Literal[
     "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD",
 ]  # fmt: skip
 CompareType = Literal["REGEX", "STARTS_WITH", "ENDS_WITH", "CONTAINS", "EQUAL_TO"]
-Authentication = Literal["NONE", "OPTIONAL", "MANDATORY"]
-TlsVersion = Literal["SSLv3", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
-AlpnProtocol = Literal["h2", "http/1.1", "http/1.0"]
 PersistenceType = Literal["SOURCE_IP", "HTTP_COOKIE", "APP_COOKIE", "ONE_PACKET_SCHEDULING"]
 
 _READ, _CREATE, _HIDDEN = Access.READ, Access.CREATE, Access.HIDDEN
@@ -40,21 +44,6 @@ Timeout = Annotated[int, field("Milliseconds.", ge=0, le=2073600000)]
 PortNumber = Annotated[
     int, field("Port.", access=_CREATE, required=True, ge=1, le=65535, example=80)
 ]
-Reference = Annotated[
-    str | None, field("URL in the secret store.", max_length=255, check=types.reference)
-]
-Ciphers = Annotated[
-    str | None, field("OpenSSL cipher list; null where there is no TLS.",
-                      max_length=2048, check=types.cipher_list)
-]  # fmt: skip
-TlsVersions = Annotated[
-    tuple[TlsVersion, ...] | None, field("TLS versions; null where there is no TLS.",
-                                         check=types.some)
-]  # fmt: skip
-AlpnProtocols = Annotated[
-    tuple[AlpnProtocol, ...] | None, field("ALPN protocols; null where there is no TLS.",
-                                           check=types.some)
-]  # fmt: skip
 
 
 class Resource(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from fairlead.domain.bodies import refused, settable
-from fairlead.domain.model import AlpnProtocol, Listener, Pool, Resource, TlsVersion
+from fairlead.domain.model import Listener, Pool, Resource
+from fairlead.domain.tls_fields import AlpnProtocol, TlsVersion
 from fairlead.domain.tree import Tree
 from fairlead.errors import Refused
 

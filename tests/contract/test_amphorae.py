@@ -20,7 +20,7 @@ from fairlead.drivers.amphora_rest import AmphoraRest
 from fairlead.drivers.fake import FakeAmphorae, FakeMachine
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.ports import Amphorae
-from fairlead.wire.amphora import AmphoraConfig, revision_of
+from fairlead.wire.amphora import AmphoraConfig, File, revision_of
 from tests.live_amphora import ADDRESS, LiveAmphora, live_amphora, server
 
 
@@ -130,6 +130,30 @@ async def test_configuration_is_in_force_and_repeating_it_is_nothing(agents: Age
         assert status.report.revision == config.revision
         again = await agents.port.configure(agents.amphora_id, agents.address, config)
         assert again.how == "unchanged"
+
+
+def with_file(config: AmphoraConfig, content: str | None) -> AmphoraConfig:
+    """The configuration with a file beside it, read from a place called "text there"."""
+    file = File(name="0123.pem", content=content)
+    held = replace(config, files=(file,), sources={"text there": file.name})
+    return replace(held, revision=revision_of(held))
+
+
+async def test_a_file_is_sent_once_and_held_while_it_is_named(agents: Agents) -> None:
+    unseen = with_file(agents.good(1), None)
+    with pytest.raises(Retryable):
+        await agents.port.configure(agents.amphora_id, agents.address, unseen)
+    first = with_file(agents.good(1), "secret")
+    assert first.revision == unseen.revision
+    await agents.port.configure(agents.amphora_id, agents.address, first)
+    assert (await agents.port.status(agents.amphora_id, agents.address)).held == first.sources
+    second = with_file(agents.good(2), None)
+    applied = await agents.port.configure(agents.amphora_id, agents.address, second)
+    assert applied.revision == second.revision
+    await agents.port.configure(agents.amphora_id, agents.address, agents.good(3))
+    assert (await agents.port.status(agents.amphora_id, agents.address)).held == {}
+    with pytest.raises(Retryable):
+        await agents.port.configure(agents.amphora_id, agents.address, second)
 
 
 async def test_sequence_grows(agents: Agents) -> None:

@@ -76,6 +76,9 @@ def apply(step: Step, tree: Tree, world: World) -> tuple[Tree, World]:
         case steps.FindSubnet():
             found = {**world.networks, step.subnet_id: f"net-of-{step.subnet_id}"}
             return tree, replace(world, networks=found)
+        case steps.ReadSecret():
+            left = tuple(u for u in world.unread if u != (step.kind, step.reference))
+            return tree, replace(world, unread=left)
         case steps.RestoreVip():
             vip = vip_port(tree)
             return tree, replace(world, vip_port=vip)

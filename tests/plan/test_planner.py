@@ -13,6 +13,7 @@ from fairlead.domain.model import AdditionalVip, LoadBalancer
 from fairlead.domain.observed import Amphora, AmphoraSeen, Instance, World
 from fairlead.domain.tree import Tree
 from fairlead.plan.planner import amphora_id, foreseen, next_wave
+from fairlead.plan.steps import ReadSecret
 from tests.plan.simulation import NOW, VIP, apply, observed, port, vip_port
 
 LB = "00000000-0000-0000-0000-00000000000a"
@@ -106,6 +107,19 @@ def test_all_but_a_member_whose_subnet_is_gone_is_done_and_nothing_is_settled() 
     assert transcript == ["EnsurePort", "Attach", "Configure", "FindSubnet"]
     tree, world, transcript = run(edits.remove("member", "m1")(tree), world)
     assert transcript == ["Configure", "Settle"]
+
+
+def test_while_a_certificate_lacks_nothing_is_taken_down() -> None:
+    """An amphora that serves is not configured then, and keeps the cards it has."""
+    tree, world, _ = run(with_members(Tree(root=root()), "subnet-1"), BUILT)
+    tree = edits.remove("member", "m0")(tree)
+    lacking = replace(world, unread=(("bundle", "https://secrets.test/1"),))
+    seen = replace(
+        observed(tree, lacking), amphorae=tuple(replace(a, wanted=None) for a in world.amphorae)
+    )
+    (step,) = next_wave(tree, seen, NOW)
+    assert step == ReadSecret(kind="bundle", reference="https://secrets.test/1")
+    assert run(tree, lacking)[2] == ["Configure", "ReadSecret", "Detach", "ReleasePort", "Settle"]
 
 
 def test_additional_vips_are_addresses_of_one_port_and_restored_one_by_one() -> None:
