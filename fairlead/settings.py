@@ -47,6 +47,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     page_limit: Annotated[int, Meta(ge=1)] = 1000
     """The most objects a list answers at once."""
 
+    health_check: bool = True
+    """Whether `/healthcheck` answers, to everybody, if the service works."""
+
 
 class KeystoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keystone, for `auth_strategy = "keystone"`, and who the service is to it."""
@@ -86,6 +89,16 @@ class KeystoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
     """How long an answer of Keystone may take."""
+
+
+class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Audit events (CADF)."""
+
+    enabled: bool = False
+    """Whether every change that somebody asks for is noted: who, what, when, how it ended."""
+
+    destination: str = "log"
+    """`log`, or the file that events are appended to, a line of JSON each."""
 
 
 class ControllerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -247,6 +260,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     api: ApiSettings = ApiSettings()
     keystone: KeystoneSettings = KeystoneSettings()
+    audit: AuditSettings = AuditSettings()
     controller: ControllerSettings = ControllerSettings()
     health: HealthSettings = HealthSettings()
     network: NetworkSettings = NetworkSettings()

@@ -13,7 +13,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from fairlead.api import network_operations, pages
+from fairlead.api import health_check, network_operations, pages
 from fairlead.api.calls import admitted, check_acceptable
 from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
 from fairlead.api.openapi import document
@@ -40,6 +40,8 @@ def create_app(services: Services) -> Litestar:
         _open(["/openapi.json"], lambda _request: document(with_networks=with_networks)),
         *pages.handlers(),
     ]
+    if services.health_check:
+        handlers.append(health_check.handler(services.store.ping))
     if services.network_admin is not None:
         handlers.append(_open([network_operations.VERSION], network_version_document))
         handlers += [_handler(services, one) for one in network_operations.operations()]
@@ -50,7 +52,7 @@ def create_app(services: Services) -> Litestar:
             HTTPException: on_routing_error,
             Exception: on_unforeseen,
         },
-        before_send=[stamp],
+        before_send=[stamp] if services.audit is None else [stamp, services.audit.see],
         request_max_body_size=services.body_maximum,
         openapi_config=None,
         logging_config=None,

@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+import structlog
 from litestar import Request
 from litestar.exceptions import HTTPException, NotFoundException
 from msgspec import Struct
 
+from fairlead.api import audit
 from fairlead.api.access import Caller
 from fairlead.api.parameters import Parameters
 from fairlead.api.policy_rules import rule_name
@@ -48,6 +50,7 @@ class Call(Struct, frozen=True):
 
     def allow(self, project_id: str | None, action: str = "") -> None:
         """`Forbidden` unless `allows`."""
+        audit.about(self.request.scope, project_id)
         if not self.allows(project_id, action):
             raise Forbidden
 
@@ -109,6 +112,8 @@ async def admitted(
     request_id(request.scope)
     check_acceptable(request)
     caller = await services.authenticator.authenticate(request.headers)
+    structlog.contextvars.bind_contextvars(user=caller.user, project_id=caller.project_id)
+    audit.begin(request.scope, caller, resource, action)
     return Call(services, caller, request, kind, resource, action)
 
 

@@ -58,10 +58,13 @@ def _clouds(url: str, username: str, password: str) -> dict[str, Any]:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put a file in place whole, readable by its owner alone."""
+    """Put a file in place whole, readable by its owner alone, who is that of the one before."""
     beside = path.with_name(f".{path.name}.new")
+    before = path.stat() if path.exists() else None
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        if before is not None and os.geteuid() == 0:
+            os.fchown(file.fileno(), before.st_uid, before.st_gid)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

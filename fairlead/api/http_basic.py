@@ -28,7 +28,8 @@ from fairlead.errors import Retryable, Unauthorized
 log = structlog.get_logger()
 _AT_ONCE = 2
 _WAITING = 50
-_BCRYPT_BYTES = 72
+BCRYPT_BYTES = 72
+"""The longest password that bcrypt looks at whole."""
 _REFUSAL = "The request needs the name and password of a user."
 # What an unknown user's password is compared with, so that both answers take as long.
 _NOBODY = b"$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"
@@ -146,7 +147,7 @@ def _credentials(header: str) -> tuple[str, bytes]:
 
 def _matches(password: bytes, known: bytes) -> bool:
     """Compare in constant time; what bcrypt cannot take never matches."""
-    if len(password) > _BCRYPT_BYTES or b"\0" in password:
+    if len(password) > BCRYPT_BYTES or b"\0" in password:
         bcrypt.checkpw(b"", _NOBODY)
         return False
     try:

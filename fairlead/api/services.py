@@ -5,6 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from fairlead.api.access import Authenticator
+from fairlead.api.audit import Audit
 from fairlead.api.policy import Policy
 from fairlead.api.vip_rules import VipRules
 from fairlead.domain.tls import TlsPolicy
@@ -24,7 +25,8 @@ from fairlead.ports import (
 class Services(Struct, frozen=True, kw_only=True):
     """Ports, and the little that operators may set.
 
-    `network_admin` None leaves the network API out. `vips` is what a deployment allows of VIPs.
+    `network_admin` None leaves the network API out, `audit` None the audit events, `health_check`
+    False that path. `vips` is what a deployment allows of VIPs.
     `page_maximum` is the longest page of a list; `body_maximum` the largest request body, in bytes.
     """
 
@@ -40,6 +42,8 @@ class Services(Struct, frozen=True, kw_only=True):
     new_id: Callable[[], str]
     authenticator: Authenticator
     policy: Policy
+    audit: Audit | None = None
+    health_check: bool = True
     vips: VipRules = VipRules()
     tls: TlsPolicy = TlsPolicy()
     page_maximum: int = 1000

@@ -1,4 +1,4 @@
-"""The command line: `fairlead serve | demo | doctor | uninstall`, each in a module of its own."""
+"""The command line: `fairlead serve | user | demo | doctor | uninstall`, a module for each."""
 
 import argparse
 import os
@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     uninstall.add_argument("--config", type=Path, help="as for serve")
     uninstall.add_argument("--yes", action="store_true", help="every load balancer goes")
     uninstall.set_defaults(run=_uninstall)
+    from fairlead.cli.users import add_parser
+
+    add_parser(commands)
     return parser
 
 

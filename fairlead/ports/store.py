@@ -105,6 +105,10 @@ class Store(Protocol):
         """The newest events of a load balancer, newest first."""
         ...
 
+    async def ping(self) -> None:
+        """A sign of life of what is stored; `Retryable` when it does not answer."""
+        ...
+
     async def next_epoch(self) -> int:
         """A fencing number greater than every one handed out before."""
         ...

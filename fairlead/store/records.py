@@ -48,6 +48,11 @@ async def put_amphora(database: Database, amphora: Amphora) -> None:
     await database.write(write)
 
 
+async def anything(connection: AsyncConnection) -> None:
+    """Look for a load balancer, whether or not there is one."""
+    await connection.execute(sa.select(trees.c.lb_id).limit(1))
+
+
 async def drop_amphora(connection: AsyncConnection, amphora_id: str) -> None:
     """Remove the record; its statistics go with it."""
     await connection.execute(sa.delete(amphorae).where(amphorae.c.id == amphora_id))

@@ -1,7 +1,11 @@
-"""Who is let in, as the settings say: users of two files, tokens of Keystone, or everybody."""
+"""Who is let in, as the settings say: users of two files, tokens of Keystone, or everybody.
+
+And where it is noted what they do.
+"""
 
 import ssl
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,14 +14,16 @@ import msgspec
 import structlog
 
 from fairlead.api.access import Authenticator
+from fairlead.api.audit import Audit
 from fairlead.api.first_user import HTPASSWD, USERS, ensure_admin
 from fairlead.api.http_basic import HttpBasic
 from fairlead.api.keystone import Keystone
 from fairlead.api.keystone_client import KeystoneClient, ServiceUser
 from fairlead.api.no_auth import NoAuth
+from fairlead.drivers import audit_lines
 from fairlead.errors import Refused
 from fairlead.ports import Clock
-from fairlead.settings import KeystoneSettings, Settings
+from fairlead.settings import AuditSettings, KeystoneSettings, Settings
 
 log = structlog.get_logger()
 
@@ -33,6 +39,20 @@ def authenticator(
         case "keystone":
             return _keystone(settings.keystone, clock, stack)
     return _http_basic(settings, state_dir)
+
+
+def audit(settings: AuditSettings) -> Audit | None:
+    """Where changes are noted, if they are."""
+    if not settings.enabled:
+        return None
+    if settings.destination == "log":
+        return Audit(audit_lines.to_log)
+    path = Path(settings.destination).absolute()
+    try:
+        audit_lines.to_file(path, [])
+    except OSError as error:
+        raise Refused(f"[audit] destination {path}: {error.strerror}.") from None
+    return Audit(partial(audit_lines.to_file, path))
 
 
 def _http_basic(settings: Settings, state_dir: Path) -> HttpBasic:

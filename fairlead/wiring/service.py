@@ -15,6 +15,7 @@ import structlog
 from litestar import Litestar
 
 from fairlead.api.app import create_app
+from fairlead.api.audit import Audit
 from fairlead.api.services import Services
 from fairlead.controller.executor import Executor
 from fairlead.controller.health import Health
@@ -83,10 +84,20 @@ class Service:
             new_id=lambda: str(uuid.uuid4()),
             authenticator=identity.authenticator(self.settings, self.state_dir, self.clock, stack),
             policy=doors.policy(self.settings),
+            audit=self._audit(stack),
+            health_check=self.settings.api.health_check,
             vips=doors.vip_rules(self.settings),
             tls=self.settings.tls.policy(),
             page_maximum=self.settings.api.page_limit,
         )
+
+    def _audit(self, stack: AsyncExitStack) -> Audit | None:
+        """What notes changes; at the end it writes what is left."""
+        audit = identity.audit(self.settings.audit)
+        if audit is not None:
+            stack.push_async_callback(audit.flush)
+            stack.push_async_callback(_cancel, asyncio.create_task(audit.run()))
+        return audit
 
     async def _start_controller(self, stack: AsyncExitStack) -> None:
         """Clean up, adopt what runs, then keep reconciling, listening and watching."""

@@ -12,7 +12,7 @@ from fairlead.domain import edits
 from fairlead.domain.events import Event
 from fairlead.domain.observed import Amphora
 from fairlead.domain.tree import Tree
-from fairlead.errors import NotFound
+from fairlead.errors import NotFound, Retryable
 from fairlead.store import SqlStore
 from fairlead.wire.heartbeat import Counters
 
@@ -210,3 +210,11 @@ async def test_epochs_only_grow(stores: Stores) -> None:
     for store in several:
         await store.close()
     assert await (await stores.another()).next_epoch() == 31
+
+
+async def test_a_sign_of_life(store: SqlStore, tree: Tree) -> None:
+    await store.ping()
+    async with store.engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE trees RENAME TO gone")
+    with pytest.raises(Retryable):
+        await store.ping()
