@@ -15,10 +15,11 @@ import msgspec
 import pytest
 
 from fairlead.api.access import Caller, with_implied
+from fairlead.api.app import create_app
 from fairlead.api.openapi import document
 from fairlead.api.openapi_samples import object_id
 from fairlead.api.operation import Operation
-from fairlead.api.operations import operations
+from fairlead.api.operations import VERSIONS, operations
 from fairlead.api.policy import Policy
 from fairlead.api.policy_rules import RULES, rule_name
 from fairlead.api.selection import filterable
@@ -120,6 +121,26 @@ def test_it_is_known_whose_every_operation_is() -> None:
         for name in re.findall(r"{(\w+)}", operation.path):
             ours = name.removesuffix("_id") in KINDS or name == "project_id"
             assert ours or operation.resource in {"secret"} | EVERYBODYS | OPERATORS, name
+
+
+# Paths that are no operations: open to everybody, or tried elsewhere (test_networks_apart.py).
+OPEN = re.compile(r"/|/v2(\.0)?(/lbaas)?|/openapi\.json|/docs.*|/healthcheck")
+ELSEWHERE_TRIED = re.compile(r"/v2\.0/(networks|subnets|ports|extensions)(/.*)?")
+
+
+def test_every_path_is_tried(house: House) -> None:
+    """What app.py serves beside the operations is known by name."""
+    admin: Any = house.services.network
+    app = create_app(msgspec.structs.replace(house.services, network_admin=admin))
+    tried = {
+        f"{version}/{path}"
+        for operation in operations()
+        for version in VERSIONS
+        for path in (operation.path, operation.path.removeprefix("lbaas/"))
+    }
+    served = {re.sub(r":\w+}", "}", route.path) for route in app.routes}
+    beside = {path for path in served - tried if not OPEN.fullmatch(path)}
+    assert {path for path in beside if not ELSEWHERE_TRIED.fullmatch(path)} == set()
 
 
 @pytest.mark.parametrize("user", OUTSIDERS)

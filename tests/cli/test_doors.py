@@ -1,12 +1,13 @@
 """How `fairlead serve` lets people in: what it refuses to start with, and what it warns of."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.cli.test_serve import FAKE, directory, free_address, serve_in_vain
+from tests.cli.test_serve import FAKE, directory, free_address, post_balancer, serve_in_vain
 from tests.live_service import LiveService
 
 __all__ = ["directory"]  # a fixture
@@ -71,3 +72,55 @@ def test_a_broken_policy_file_is_named(directory: Path) -> None:
     file.write_text(f"[api]\npolicy_file = '{policy}'\n")
     refused = serve_in_vain(directory, *FAKE, "--config", str(file), "--listen", free_address())
     assert f"{policy}: rule 'load-balancer:read' cannot be read" in refused
+
+
+def audited(directory: Path, destination: str, listen: str) -> LiveService:
+    file = directory / "fairlead.toml"
+    file.write_text(f"[audit]\nenabled = true\ndestination = '{destination}'\n")
+    return LiveService(directory / "state", *FAKE, "--config", str(file), listen=listen)
+
+
+def test_what_is_noted_is_whole_when_it_ends(directory: Path) -> None:
+    file = directory / "audit.log"
+    service = audited(directory, str(file), free_address())
+    try:
+        service.start()
+        with service.client() as client:
+            made = [post_balancer(client)["id"] for _ in range(20)]
+        assert service.stop() == 0
+    finally:
+        service.kill()
+    events = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [event["target"]["id"] for event in events] == made
+    assert {event["initiator"]["name"] for event in events} == {"admin"}
+
+
+def test_events_may_go_to_the_log(directory: Path) -> None:
+    service = audited(directory, "log", free_address())
+    try:
+        service.start()
+        with service.client() as client:
+            made = post_balancer(client)["id"]
+        assert service.stop() == 0
+    finally:
+        service.kill()
+    (line,) = (line for line in service.said().splitlines() if line.startswith("AUDIT "))
+    assert json.loads(line.removeprefix("AUDIT "))["target"]["id"] == made
+
+
+def test_where_nothing_can_be_noted_it_does_not_start(directory: Path) -> None:
+    file = directory / "fairlead.toml"
+    file.write_text("[audit]\nenabled = true\ndestination = '/nonexistent/audit.log'\n")
+    refused = serve_in_vain(directory, *FAKE, "--config", str(file), "--listen", free_address())
+    assert "[audit] destination /nonexistent/audit.log: No such file" in refused
+
+
+def test_health_is_told_without_a_password(directory: Path) -> None:
+    service = LiveService(directory / "state", *FAKE, listen=free_address())
+    try:
+        service.start()
+        with httpx.Client(trust_env=False) as client:
+            answer = client.get(f"{service.url}/healthcheck")
+        assert (answer.status_code, answer.text) == (200, "OK")
+    finally:
+        service.kill()
