@@ -22,7 +22,7 @@ from fairlead.errors import Retryable
 
 log = structlog.get_logger()
 _RENEW_BEFORE = timedelta(seconds=60)
-_AFTER_REFUSAL = 5.0
+_AFTER_FAILURE = 2.0
 _AWAY = "The identity service cannot be asked now, try again soon."
 
 
@@ -97,8 +97,7 @@ class KeystoneClient:
         """What Keystone says of a token; `Retryable` when it says nothing that helps."""
         try:
             answer = await self._ask(token, also_expired=also_expired)
-            if answer.status_code == 401:  # it is our own token that has ended
-                self._own = None
+            if answer.status_code == 401:  # it was our own token that has ended
                 answer = await self._ask(token, also_expired=also_expired)
             if answer.status_code not in (200, 404):
                 raise self._failed(f"GET /auth/tokens: {answer.status_code}")
@@ -113,9 +112,13 @@ class KeystoneClient:
         return None if said is None else _token(said)
 
     async def _ask(self, token: str, *, also_expired: bool) -> httpx.Response:
-        headers = {"X-Auth-Token": await self._own_token(), "X-Subject-Token": token}
+        own = await self._own_token()
         path = "/auth/tokens?nocatalog" + ("&allow_expired=1" if also_expired else "")
-        return await self._http.get(path, headers=headers)
+        headers = {"X-Auth-Token": own, "X-Subject-Token": token}
+        answer = await self._http.get(path, headers=headers)
+        if answer.status_code == 401 and self._own is not None and self._own[0] == own:
+            self._own = None
+        return answer
 
     async def _own_token(self) -> str:
         async with self._one_login:
@@ -124,16 +127,19 @@ class KeystoneClient:
             return self._own[0]
 
     async def _login(self) -> tuple[str, datetime]:
-        """A new token and when to get the next; after a refusal not at once again."""
+        """A new token and when to get the next; after a failure not at once again.
+
+        Whoever waited meanwhile shall not wait for as long once more, nor the user be locked out.
+        """
         if time.monotonic() < self._no_login_before:
-            raise Retryable(_AWAY, after=_AFTER_REFUSAL)
+            raise Retryable(_AWAY, after=_AFTER_FAILURE)
         try:
-            body = self._user.login()
-        except OSError as error:
-            raise self._failed(f"the password's file: {error}") from error
-        answer = await self._http.post("/auth/tokens", json=body)
+            answer = await self._http.post("/auth/tokens", json=self._user.login())
+        except (OSError, httpx.HTTPError) as error:
+            self._no_login_before = time.monotonic() + _AFTER_FAILURE
+            raise self._failed(f"{type(error).__name__}: {error}") from error
         if not _ok(answer):
-            self._no_login_before = time.monotonic() + _AFTER_REFUSAL
+            self._no_login_before = time.monotonic() + _AFTER_FAILURE
             raise self._failed(f"login as {self._user.name}: {answer.status_code}")
         left = msgspec.json.decode(answer.content, type=_Answer).token.expires_at - self._now()
         renewed = self._now() + left - min(_RENEW_BEFORE, left / 2)
@@ -144,7 +150,7 @@ class KeystoneClient:
         if not self._away:
             self._away = True
             log.error("keystone cannot be asked", error=reason)
-        return Retryable(_AWAY, after=_AFTER_REFUSAL)
+        return Retryable(_AWAY, after=_AFTER_FAILURE)
 
 
 def _ok(answer: httpx.Response) -> bool:

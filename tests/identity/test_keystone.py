@@ -17,9 +17,9 @@ from fairlead.api.keystone_client import KeystoneClient, ServiceUser
 from fairlead.api.services import Services
 from fairlead.errors import Retryable, Unauthorized
 from tests.api.conftest import LB, SUBNET, House, house
-from tests.keystone_service import KeystoneService, keystone
+from tests.keystone_service import KeystoneService
 
-__all__ = ["house", "keystone"]  # the fixtures
+__all__ = ["house"]  # a fixture
 PASSWORD = "service-secret"
 
 
@@ -225,6 +225,18 @@ async def test_keystone_away_refuses_nobody(
     with capture_logs() as logs:
         assert (await door.enter(new)).user == "rita"
     assert [entry["event"] for entry in logs] == ["keystone answers again"]
+
+
+async def test_a_crowd_does_not_wait_in_turn_for_a_silent_keystone(
+    keystone: KeystoneService, people: People
+) -> None:
+    tokens = [keystone.token(user, project="shop") for user in ("mary", "rita", "otto")]
+    door = Door(keystone, timeout=0.3)
+    with keystone.silent():
+        said = await asyncio.gather(*map(door.enter, tokens), return_exceptions=True)
+    assert [type(one) for one in said] == [Retryable] * 3
+    assert door.asked == ["POST"]
+    await door.http.aclose()
 
 
 async def test_nobody_where_keystone_should_be(keystone: KeystoneService, people: People) -> None:

@@ -10,10 +10,9 @@ import pytest
 import yaml
 from openstack import exceptions
 
-from tests.keystone_service import KeystoneService, keystone
+from tests.keystone_service import KeystoneService
 from tests.live_service import LiveService
 
-__all__ = ["keystone"]  # the fixture
 PASSWORD = "in a file, not in the settings"
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # the SDK's own
 
