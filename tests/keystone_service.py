@@ -1,7 +1,7 @@
 """A real Keystone for tests, on loopback, in a process and an environment of its own.
 
-`keystone` is a fixture of the session (tests/conftest.py); it costs nothing until it is named. It is
-installed by scripts/setup-keystone; where that is impossible the tests are skipped, but never in
+`keystone` is a fixture of the session (tests/conftest.py); it costs nothing until it is named. It
+is installed by scripts/setup-keystone; where that is impossible the tests are skipped, but never in
 CI. Users, projects and roles are made through Keystone's own API. The process ends by the id learnt
 at its start.
 """
