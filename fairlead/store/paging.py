@@ -94,7 +94,11 @@ def _ordered(expression: Expression) -> Expression:
 
 def _order_by(order: Order) -> Iterator[sa.ColumnElement[Any]]:
     for expression, descending in order:
-        yield expression.desc().nulls_last() if descending else expression.asc().nulls_first()
+        way = expression.desc() if descending else expression.asc()
+        if _never_null(expression):
+            yield way  # as indexes are, on every database
+        else:
+            yield way.nulls_last() if descending else way.nulls_first()
 
 
 async def _marker_values(
@@ -118,7 +122,15 @@ def _after(order: Order, values: Sequence[object]) -> sa.ColumnElement[bool]:
     for (expression, descending), value in zip(order, values, strict=True):
         beyond.append(sa.and_(*equal, _follows(expression, value, descending=descending)))
         equal.append(expression.is_(None) if value is None else expression == value)
-    return sa.or_(*beyond)
+    first, descending = order[0]
+    if not _never_null(first):
+        return sa.or_(*beyond)
+    # Says nothing new, but lets the database begin in an index where the page before ended.
+    return sa.and_(first <= values[0] if descending else first >= values[0], sa.or_(*beyond))
+
+
+def _never_null(expression: Expression) -> bool:
+    return isinstance(expression, sa.Column) and not expression.nullable
 
 
 def _follows(expression: Expression, value: object, *, descending: bool) -> sa.ColumnElement[bool]:
