@@ -16,7 +16,7 @@ from fairlead.api.openapi_errors import FAILURES, Failure, failures_of
 from fairlead.api.openapi_schemas import Link, answer_types, other_answers, request_types
 from fairlead.api.operation import Body, Operation
 from fairlead.api.operations import operations
-from fairlead.domain.catalog import NAMED
+from fairlead.domain.catalog import CATALOG, NAMED
 from fairlead.domain.model import KINDS
 
 Json = dict[str, Any]
@@ -151,8 +151,9 @@ def _described(operation: Operation, schemas: _Schemas) -> Json:
 
 
 def _description(operation: Operation) -> str:
-    said = _SAYS.get(operation.rule, "") if operation.kind in KINDS else ""
-    return operation.description or said or operation.summary
+    says = _SAYS if operation.kind in KINDS else {}
+    says = _SAYS_OF_OFFERS if operation.kind in CATALOG else says
+    return operation.description or says.get(operation.rule) or operation.summary
 
 
 def _asked(operation: Operation, schemas: _Schemas) -> Json:
@@ -213,6 +214,16 @@ def _query_parameters(operation: Operation) -> list[Json]:
     return found
 
 
+# What is true of flavors, zones and their profiles.
+_SAYS_OF_OFFERS = {
+    "get_all": "What operators offer to users; any field filters, `sort`, `limit` and `marker` "
+               "order and page, `fields` leaves out what is not asked for.",
+    "get_one": "What operators offer to users; `fields` leaves out what is not asked for.",
+    "post": "For operators. In force at once.",
+    "put": "For operators. Only the fields that are given change; load balancers that are there "
+           "keep what they were made with.",
+    "delete": "For operators. Refused while it is used.",
+}  # fmt: skip
 _FLAGS = {
     "cascade": "Delete all that is below it, too.",
     "additive_only": "Keep the members that are not in the list.",

@@ -21,7 +21,7 @@ ALIASES = {"load_balancer": "loadbalancer", "health_monitor": "healthmonitor"}
 
 
 def _limit(plural: str) -> msgspec.Meta:
-    return field(f"Most {plural}; -1 is no limit.", ge=UNLIMITED, le=2_000_000_000)
+    return field(f"Most {plural}; -1 is no limit.", ge=UNLIMITED, le=2_000_000_000, example=100)
 
 
 class Quota(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
