@@ -29,7 +29,7 @@ from tests.live_service import LiveService
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 # Answers above 500 that a request may well have: an option that the provider does not have.
 EXPECTED = {501}
-EXAMPLES = 12
+EXAMPLES = 8
 SUBNET = "5d8a3fb2-8c5e-4f0a-9b9c-0d5c6d1f7a01"
 _OF = {"default_pool_id": "pool", "redirect_pool_id": "pool"}
 
