@@ -91,7 +91,8 @@ async def fill(store: SqlStore) -> None:
 @pytest.mark.parametrize("plural", COLLECTIONS)
 async def test_a_page_takes_as_many_statements_however_long_it_is(root: Desk, plural: str) -> None:
     ways = ["", f"&sort={COLLECTIONS[plural]}:desc,name", "&name=number 00042",
-            "&provisioning_status=ACTIVE&project_id=p1&page_reverse=true", "&tags=none"]  # fmt: skip
+            "&provisioning_status=ACTIVE&project_id=p1&page_reverse=true",
+            "&tags=none"]  # fmt: skip
     for way in ways:
         found = (await root.get(f"/v2/lbaas/{plural}?limit=1{way}"))[plural]
         after = [f"&marker={found[0]['id']}"] if found else []
