@@ -4,11 +4,14 @@ Invariants: one change at a time; an epoch below the highest seen is fenced; a f
 leaves the last good configuration running and on disk; while it is unknown what haproxy runs
 (a change was begun and not finished) no revision is claimed and the next change reloads. What is
 new on the cards is added before haproxy changes and what is old is removed after, so that a
-refused change has nothing to undo and an accepted one drops nothing. Called by server and main.
+refused change has nothing to undo and an accepted one drops nothing. VIPs alone are taken after
+haproxy started: until then another amphora may have them. Called by server and main.
 """
 
 import asyncio
 import socket
+
+from msgspec.structs import replace
 
 from fairlead.agent import cards, log
 from fairlead.agent.haproxy import Haproxy, StillRuns
@@ -135,13 +138,14 @@ class Applier:
     async def _bring_about(self, config: AmphoraConfig) -> str:
         if config.revision == self.revision():
             await self._settle_cards(await cards.observe(), config.interfaces)
+            cards.confirm(await cards.observe(), config.interfaces)
             return "unchanged"
         self._home.put_files(config.files)
         world, _ = await asyncio.gather(cards.observe(), self._check(config))
         find_cards(world, config.interfaces)
         known = self._good if self._certain else None
         try:
-            world = await cards.settle(world, config.interfaces, prune=False)
+            world = await cards.settle(world, self._at_first(config), prune=False)
             self._home.begin()
             self._certain = False
             how = await self._change_haproxy(known, config)
@@ -154,6 +158,18 @@ class Applier:
             raise
         self._settle(without_contents(config))
         return how
+
+    def _at_first(self, config: AmphoraConfig) -> tuple[Interface, ...]:
+        """The cards before haproxy changes: one that is about to start takes no VIP yet.
+
+        haproxy binds addresses that are not there. Until it answers, who serves now goes on.
+        """
+        if not config.haproxy_cfg or self._haproxy.pid() is not None:
+            return config.interfaces
+        return tuple(
+            replace(one, addresses=tuple(a for a in one.addresses if a not in one.virtual))
+            for one in config.interfaces
+        )
 
     async def _check(self, config: AmphoraConfig) -> None:
         """Have haproxy check it, unless only servers' weights and states differ: 20 ms of CPU."""

@@ -1,7 +1,7 @@
 """Bringing the amphora's network cards into the state a configuration asks for.
 
-Reads with `ip -j`, writes with `ip -batch`, and announces every address that was added. Not safe
-for concurrent use: apply holds the lock.
+Reads with `ip -j`, writes with `ip -batch`, and announces every address that was added, and those
+that are confirmed. Not safe for concurrent use: apply holds the lock.
 """
 
 import asyncio
@@ -46,11 +46,23 @@ async def settle(world: World, interfaces: Sequence[Interface], *, prune: bool) 
         log.event("interfaces changed", changes=len(lines), prune=prune)
         macs = {card.name: card.wanted.mac for card in found}
         for device, address in added(lines):
-            announce(device, macs[device], address)
-            loop = asyncio.get_running_loop()
-            loop.call_later(_SECOND_ANNOUNCEMENT, announce, device, macs[device], address)
+            _announce(device, macs[device], address)
         world = await _settled(interfaces)
     raise Retryable("the network cards do not take their addresses and routes")
+
+
+def confirm(world: World, interfaces: Sequence[Interface]) -> None:
+    """Tell the neighbours once more where the virtual addresses are: others had them, too."""
+    for card in cards(world, interfaces):
+        for address in card.wanted.virtual:
+            _announce(card.name, card.wanted.mac, address.partition("/")[0])
+
+
+def _announce(device: str, mac: str, address: str) -> None:
+    """Twice: one may be lost."""
+    announce(device, mac, address)
+    loop = asyncio.get_running_loop()
+    loop.call_later(_SECOND_ANNOUNCEMENT, announce, device, mac, address)
 
 
 async def _change(lines: Sequence[str]) -> None:

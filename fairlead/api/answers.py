@@ -16,6 +16,7 @@ import msgspec
 
 from fairlead.domain.catalog import NAMED, Item
 from fairlead.domain.model import HealthMonitor, L7Policy, Listener, Pool, Resource
+from fairlead.domain.observed import Amphora
 from fairlead.domain.tree import Tree
 from fairlead.domain.types import Access, describe
 from fairlead.domain.views import Entry, entry
@@ -93,6 +94,11 @@ def _as_it_is(hint: Any) -> bool:
 
 def _linked(name: str, one: Entry) -> list[dict[str, str]]:
     return [{"id": object_id} for object_id in one.links[name]]
+
+
+def shown_amphora(amphora: Amphora) -> dict[str, Any]:
+    """The answer that shows an amphora, without its wrapper."""
+    return {name: _plain(name, getattr(amphora, name)) for name in shown_fields("amphora")}
 
 
 def shown_item(item: Item) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Call(Struct, frozen=True):
     @property
     def holder(self) -> tuple[str, str] | None:
         """Kind and id of the object whose path this one continues, as a pool for its members."""
-        parent = KINDS[self.kind].parent
+        parent = KINDS[self.kind].parent if self.kind in KINDS else None
         if parent is None or f"{parent}_id" not in self.request.path_params:
             return None
         return parent, self.id_of(parent)

@@ -5,8 +5,9 @@ knows no field by name but those that the API adds to the declared ones. Called 
 """
 
 from collections.abc import Iterable
+from datetime import datetime
 from types import GenericAlias
-from typing import Annotated, Any, Union
+from typing import Annotated, Any, Union, get_args
 
 import msgspec
 from msgspec import Meta, Struct, UnsetType, defstruct
@@ -47,7 +48,7 @@ def request_types() -> dict[tuple[str, str], type[Struct]]:
 
 def answer_types() -> dict[str, type[Struct]]:
     """The type of each kind as it is shown."""
-    return {kind: _answer(kind) for kind in (*KINDS, *CATALOG)}
+    return {kind: _answer(kind) for kind in (*KINDS, *CATALOG, "amphora")}
 
 
 def other_answers() -> dict[str, type[Struct]]:
@@ -122,7 +123,7 @@ def _update(kind: str) -> type[Struct]:
 def _answer(kind: str) -> type[Struct]:
     declared = describe(NAMED[kind].type)
     parts: Parts = [(name, _shown_type(declared[name])) for name in answers.shown_fields(kind)]
-    if kind in CATALOG:
+    if kind not in KINDS:
         return _struct(_title(kind), parts, kind)
     parts.append(("tenant_id", Annotated[str | None, Meta(description="The same as project_id.")]))
     parts += [
@@ -177,7 +178,7 @@ def _about(field: Field) -> Meta:
 def _shown_type(field: Field) -> Any:
     """The type as answers have it: times are texts, and empty lists may show as null."""
     hint = field.type
-    if field.name.endswith("_at"):
+    if datetime in (hint, *get_args(hint)):
         hint = str | None
     elif field.name == "allowed_cidrs":
         hint = _or(hint, None)

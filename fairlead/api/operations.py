@@ -7,7 +7,7 @@ below the version.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from fairlead.api import balancers, catalog, providers, quotas, reading, writing
+from fairlead.api import amphorae, balancers, catalog, providers, quotas, reading, writing
 from fairlead.api.operation import Action, Method, Operation
 from fairlead.domain.model import KINDS
 
@@ -27,6 +27,7 @@ COLLECTIONS: dict[str, str] = {
 
 # What is not of the tree, each area in a module of its own.
 AREAS: tuple[Callable[[], Iterable[Operation]], ...] = (
+    amphorae.operations,
     catalog.operations,
     providers.operations,
     quotas.operations,

@@ -19,6 +19,7 @@ from fairlead.api.parameters import Parameters
 from fairlead.domain.bodies import choices, refused
 from fairlead.domain.catalog import NAMED, Item
 from fairlead.domain.model import KINDS, Kind
+from fairlead.domain.observed import Amphora
 from fairlead.domain.query import Query
 from fairlead.domain.quota import ProjectQuota
 from fairlead.domain.types import Access, Field, describe, uuid_text
@@ -30,6 +31,8 @@ TAGS = {"tags": "tags", "tags-any": "tags_any", "not-tags": "not_tags",
         "not-tags-any": "not_tags_any"}  # fmt: skip
 _PAGING = frozenset({"fields", "sort", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
 _OWNER = frozenset({"project_id", "tenant_id"})
+# What belongs to a project although no field says so: amphorae are their load balancer's owner's.
+_OWNED = frozenset({"amphora"})
 _PLAIN = (str, int, float, bool, datetime)
 # Each is a term of the query, and databases bound how deep those nest.
 _MOST_TAGS = 100
@@ -64,7 +67,7 @@ def project_of(call: Call) -> str | None:
 
 
 def links_of(
-    call: Call, query: Query, page: Sequence[Entry | Item | ProjectQuota]
+    call: Call, query: Query, page: Sequence[Entry | Item | ProjectQuota | Amphora]
 ) -> list[dict[str, str]]:
     """Links to the pages before and after."""
     return page_links(call, [_key(one) for one in page], query.limit, query.marker)
@@ -90,8 +93,10 @@ def page_links(
     return links
 
 
-def _key(one: Entry | Item | ProjectQuota) -> str:
+def _key(one: Entry | Item | ProjectQuota | Amphora) -> str:
     """What a marker calls an object of a page."""
+    if isinstance(one, Amphora):
+        return one.id
     if isinstance(one, ProjectQuota):
         return one.project_id
     return one.key if isinstance(one, Item) else one.resource.id
@@ -129,7 +134,7 @@ def _filters(kind: str, given: Parameters) -> dict[str, object]:
     for name, text in given.pairs:
         if name in _PAGING or (name in TAGS and kind in KINDS):
             continue
-        if name in _OWNER and "project_id" in fields:
+        if name in _OWNER and ("project_id" in fields or kind in _OWNED):
             continue
         if name in found or (name not in fields and name not in derived):
             raise Refused("One or more arguments are either duplicate or invalid")

@@ -156,7 +156,10 @@ class Executor:
         return ", ".join(ip.address for ip in port.fixed_ips)
 
     async def _boot(self, step: steps.Boot, scene: Scene) -> None:
-        await self._start(scene.amphora(step))
+        seen = scene.amphora(step)
+        if seen.instance is None:
+            await self._drivers.store.restart_counting(seen.id)
+        await self._start(seen)
 
     async def _start(self, seen: AmphoraSeen) -> None:
         """Have the machine running, with credentials that are new."""
@@ -228,7 +231,7 @@ class Executor:
         await self._drivers.compute.attach(str(step.amphora_id), port)
         return port.mac
 
-    async def _configure(self, step: steps.Configure, scene: Scene) -> str:
+    async def _configure(self, step: steps.Configure | steps.Announce, scene: Scene) -> str:
         seen = scene.amphora(step)
         if seen.management is None:
             raise Retryable("The amphora has no management port")
@@ -236,6 +239,11 @@ class Executor:
         address = seen.management.fixed_ips[0].address
         applied = await self._drivers.amphorae.configure(seen.id, address, config)
         return applied.how
+
+    async def _announce(self, step: steps.Announce, scene: Scene) -> None:
+        """An agent that has its configuration already sets its cards right and announces them."""
+        if step.amphora_id in scene.observation.configs:
+            await self._configure(step, scene)
 
     async def _detach(self, step: steps.Detach, scene: Scene) -> str:
         await self._drivers.compute.detach(str(step.amphora_id), step.mac)
@@ -289,6 +297,7 @@ _RUN: dict[type[Step], Run] = {
     steps.AwaitAgent: Executor._await_agent,
     steps.Attach: Executor._attach,
     steps.Configure: Executor._configure,
+    steps.Announce: Executor._announce,
     steps.Detach: Executor._detach,
     steps.ReleasePort: Executor._release,
     steps.Destroy: Executor._destroy,

@@ -17,8 +17,10 @@ from msgspec import Struct
 
 from fairlead.controller.refusals import Refusals
 from fairlead.domain import status
-from fairlead.domain.observed import Amphora
+from fairlead.domain.observed import Amphora, serving
+from fairlead.domain.tree import Tree
 from fairlead.errors import FairleadError, NotFound
+from fairlead.plan.planner import amphora_ids
 from fairlead.ports import Amphorae, Clock, Heartbeats, Secrets, Store, WorkQueue
 from fairlead.wire.heartbeat import (
     Counters,
@@ -168,13 +170,20 @@ class Health:
         """Whom something is remembered of, to be asked before the records are read."""
         return Remembered(amphorae=frozenset(self._pulses), stale=frozenset(self._stale))
 
-    async def silenced(self, pulse: Pulse) -> None:
+    async def silenced(self, amphora_id: str, pulse: Pulse) -> None:
         """All that an amphora served is down."""
         pulse.basis = None
         try:
-            await self._observed(pulse, status.silent(await self._store.tree(pulse.lb_id)))
+            tree = await self._store.tree(pulse.lb_id)
         except NotFound:
             return
+        if await self._counts(tree, amphora_id):
+            await self._observed(pulse, status.silent(tree))
+
+    async def _counts(self, tree: Tree, amphora_id: str) -> bool:
+        """Whether it is this amphora that serves: another may take its place, or it another's."""
+        records = await self._store.amphorae(tree.id)
+        return amphora_id in serving(records, amphora_ids(tree))
 
     async def take(self, pulse: Pulse, report: Report) -> None:
         """Take in a report of a life that is known, or answered, unless a newer one came first."""
@@ -191,32 +200,39 @@ class Health:
         basis = (report.revision, report.healthy, _states(pulse))
         if basis != pulse.basis or pulse.lb_id in self._stale:
             pulse.basis = None  # until it is written: a failure shall not pass for done
-            await self._assess(pulse, report)
-            pulse.basis = basis
+            if await self._assess(pulse, report):
+                pulse.basis = basis
         counted = {i: one.counters for i, one in pulse.listeners.items()}
         changed = {i: c for i, c in counted.items() if pulse.counted.get(i) != c}
         if changed:
             await self._store.count(pulse.lb_id, report.amphora_id, changed)
             pulse.counted = counted
 
-    async def _assess(self, pulse: Pulse, report: Report) -> None:
+    async def _assess(self, pulse: Pulse, report: Report) -> bool:
+        """Write what a report means; False when it is not this amphora's word that counts."""
+        stale = pulse.lb_id in self._stale
         self._stale.discard(pulse.lb_id)
         try:
             tree = await self._store.tree(pulse.lb_id)
         except NotFound:
-            return
+            return True
+        if not await self._counts(tree, report.amphora_id):
+            if stale:
+                self._stale.add(pulse.lb_id)
+            return False
         if report.revision is None and tree.applied == 0:
-            return  # an agent that waits for its first configuration
+            return True  # an agent that waits for its first configuration
         if report.revision is None or not report.healthy:
             await self._queue.put(pulse.lb_id)
             await self._observed(pulse, status.silent(tree))
-            return
+            return True
         found = status.assess(
             tree,
             {one.id: one.state for one in pulse.listeners.values()},
             {one.id: one.state for one in pulse.members.values()},
         )
         await self._observed(pulse, found)
+        return True
 
     async def _observed(self, pulse: Pulse, found: dict[str, str]) -> None:
         known = self._written.get(pulse.lb_id, {})

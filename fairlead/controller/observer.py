@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.controller.certificates import Certificates, Material, read_all
-from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
+from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World, serving
 from fairlead.domain.tls import needs_of
 from fairlead.domain.tree import Tree
 from fairlead.errors import NotFound, Permanent, Retryable
@@ -39,10 +39,11 @@ class Renderer(Protocol):
         ports: Mapping[str, Port],
         vip: Port,
         *,
+        slot: int,
         epoch: int,
         files: Mapping[str, File],
     ) -> AmphoraConfig:
-        """Pure."""
+        """Pure; `slot` is the amphora's place in the topology."""
         ...
 
 
@@ -82,15 +83,17 @@ async def observe(
         read_all(needs_of(tree), drivers.vault, tree.root.project_id, read),
     )
     known = {r.id: r for r in records}
-    ids = [*amphora_ids(tree), *(i for i in known if i not in amphora_ids(tree))]
+    current = amphora_ids(tree)
+    ids = [*current, *(i for i in known if i not in current)]
     named = {p.name: p for p in ports}
     vip = next((p for p in ports if _is_vip(tree, p)), None)
     amphorae = await asyncio.gather(
-        *(_amphora(i, known.get(i), ports, named, drivers) for i in ids)
+        *(_amphora(i, known.get(i), ports, named, drivers, ask=i in current) for i in ids)
     )
     wanted = wanted_ports(tree, networks)
-    kept = [a for a in amphorae if a.id in amphora_ids(tree)]
-    configs = _configs(tree, kept, vip, wanted, render, epoch, certificates)
+    kept = [a for a in amphorae if a.id in current]
+    old = bool(serving(records, current) - set(current))
+    configs = _configs(tree, kept, vip, wanted, render, epoch, certificates, another_serves=old)
     amphorae = [
         replace(a, wanted=configs[a.id].revision if a.id in configs else None) for a in amphorae
     ]
@@ -129,7 +132,10 @@ async def _amphora(
     ports: Sequence[Port],
     named: Mapping[str, Port],
     drivers: Drivers,
+    *,
+    ask: bool,
 ) -> AmphoraSeen:
+    """`ask` its agent, too: what one that is to go would say matters to nobody."""
     instance = await drivers.compute.observe(amphora_id)
     management = named.get(port_name(amphora_id, MANAGEMENT))
     prefix = port_name(amphora_id, "")
@@ -143,7 +149,7 @@ async def _amphora(
             if p.name.startswith(prefix) and p is not management
         },
     )  # fmt: skip
-    if instance is None or not instance.running or management is None:
+    if not ask or instance is None or not instance.running or management is None:
         return seen
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -162,19 +168,22 @@ def _configs(
     render: Renderer,
     epoch: int,
     certificates: Certificates,
+    *,
+    another_serves: bool,
 ) -> dict[str, AmphoraConfig]:
     """Configurations of the amphorae that have all the ports they need, and for no others.
 
     One that serves is left as it is while it lacks a certificate; one that does not serve yet
-    begins with what there is.
+    begins with what there is, unless it shall replace another one that has more.
     """
     if tree.deleted or vip is None or not has_addresses(tree.root, vip):
         return {}
     found = {}
     for one in amphorae:
         lacks = certificates.errors.keys() - one.held.keys()
-        if one.ports.keys() >= set(wanted) and not (lacks and one.revision is not None):
+        busy = one.revision is not None or another_serves
+        if one.ports.keys() >= set(wanted) and not (lacks and busy):
             ports = {n: one.ports[n] for n in wanted}
-            files = certificates.files(one.held)
-            found[one.id] = render(tree, ports, vip, epoch=epoch, files=files)
+            files, slot = certificates.files(one.held), amphora_ids(tree).index(one.id)
+            found[one.id] = render(tree, ports, vip, slot=slot, epoch=epoch, files=files)
     return found

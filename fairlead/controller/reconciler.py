@@ -12,6 +12,7 @@ any time; the others stay free for what users ask for.
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -182,7 +183,8 @@ class Reconciler:
                 if not wave:
                     return True
                 await self._check_effect(tree, taken, wave)
-                scene = Scene(tree=tree, observation=observation, epoch=self._epoch)
+                seen = msgspec.structs.replace(observation, world=world)
+                scene = Scene(tree=tree, observation=seen, epoch=self._epoch)
                 results = await self._executor.run(wave, scene)
                 events += [result.event for result in results]
                 _raise_worst(results)

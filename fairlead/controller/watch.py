@@ -20,6 +20,7 @@ from fairlead.plan.suspicion import Limits, Silent, judged
 from fairlead.ports import Amphorae, Clock, Compute, Store, WorkQueue
 
 log = structlog.get_logger()
+_WATCHED = frozenset({"ALLOCATED", "ERROR"})
 _WATCH_EVERY = 1.0
 _LATE = 3.0
 _ANSWER_SECONDS = 5.0
@@ -68,7 +69,7 @@ class Watch:
         remembered = self._health.remembered
         records = await self._store.amphorae()
         self._health.keep_only(records, remembered)
-        watched = [a for a in records if a.status == "ALLOCATED"]
+        watched = [a for a in records if a.status in _WATCHED]
         pulses = {a.id: self._health.pulse_of(a) for a in records}
         now = self._clock.monotonic()
         if now - self._rested > _WATCH_EVERY + _LATE:
@@ -143,7 +144,7 @@ class Watch:
             await self._tell(
                 amphora, pulse, "repair", f"The amphora is silent: {silence.reason}{proof}"
             )
-            await self._health.silenced(pulse)
+            await self._health.silenced(amphora.id, pulse)
             silence.begun = True
             self._begun.append(self._clock.monotonic())
         await self._queue.put(pulse.lb_id)

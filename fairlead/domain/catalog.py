@@ -13,7 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from fairlead.domain import types
-from fairlead.domain.model import KINDS, Description, Id, Naming
+from fairlead.domain.model import KINDS, Description, Id
+from fairlead.domain.naming import Naming
+from fairlead.domain.observed import Amphora
 from fairlead.domain.quota import ProjectQuota
 from fairlead.domain.types import Access, field
 
@@ -142,8 +144,12 @@ CATALOG: dict[str, Naming] = {
 
 QUOTA = Naming(type=ProjectQuota, word="Quota", wrapper="quota", argument="quotas", plural="quotas")
 
+AMPHORA = Naming(
+    type=Amphora, word="Amphora", wrapper="amphora", argument="amphora_", plural="amphorae"
+)
+
 # Every kind that is declared field by field, of the tree or not.
-NAMED: Mapping[str, Naming] = {**KINDS, **CATALOG, "quota": QUOTA}
+NAMED: Mapping[str, Naming] = {**KINDS, **CATALOG, "quota": QUOTA, "amphora": AMPHORA}
 
 # What a profile means, by kind: who provides it, and its data. Fixed while somebody follows it.
 DATA = {FlavorProfile.KIND: "flavor_data", AvailabilityZoneProfile.KIND: "availability_zone_data"}

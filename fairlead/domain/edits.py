@@ -23,6 +23,7 @@ from fairlead.domain.model import (
     Pool,
     Resource,
 )
+from fairlead.domain.slots import Slot
 from fairlead.domain.tls import TlsPolicy
 from fairlead.domain.tree import Tree
 from fairlead.errors import Conflict, NotFound, Refused
@@ -135,6 +136,40 @@ def replace_members(
         return _finished(tree, tree.with_objects(*changed), *changed, below=pool)
 
     return edit
+
+
+def renew(slot: int | None = None) -> Edit:
+    """Have the amphora in a slot, or each one, replaced by a new one.
+
+    One that is being made already is not begun anew, unless it was given up on.
+    """
+
+    def renewed(tree: Tree, old: Slot) -> Slot:
+        if old.since > max(tree.applied, tree.failed):
+            return old
+        return replace(old, incarnation=old.incarnation + 1, since=tree.generation + 1)
+
+    return lambda tree: _slots_changed(tree, slot, renewed)
+
+
+def configure_anew(slot: int) -> Edit:
+    """Have the amphora in a slot get its whole configuration again, whatever it has."""
+    return lambda tree: _slots_changed(
+        tree, slot, lambda _, old: replace(old, pushes=old.pushes + 1)
+    )
+
+
+def _slots_changed(tree: Tree, slot: int | None, change: Callable[[Tree, Slot], Slot]) -> Tree:
+    _alive(tree)
+    slots = tuple(
+        change(tree, one) if slot in (None, number) else one
+        for number, one in enumerate(tree.root.slots)
+    )
+    if slots == tree.root.slots:
+        return tree
+    generation = tree.generation + 1
+    root = replace(tree.root, slots=slots, changed_gen=generation)
+    return replace(tree.with_objects(root), generation=generation)
 
 
 def _member_changes(

@@ -11,6 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Struct
 
 from fairlead.domain import types
+from fairlead.domain.naming import Naming
+from fairlead.domain.slots import Slot
 from fairlead.domain.tls_fields import (
     AlpnProtocols,
     Authentication,
@@ -116,6 +118,7 @@ class LoadBalancer(Resource, frozen=True, kw_only=True):
     availability_zone: Annotated[
         str | None, field("Availability zone, by name.", access=_CREATE, max_length=255)
     ] = None
+    slots: Annotated[tuple[Slot, ...], field("Places of its amphorae.", access=_HIDDEN)] = (Slot(),)
     flavor_data: Annotated[dict[str, Any], field("What the flavor says.", access=_HIDDEN)] = {}
     zone_data: Annotated[dict[str, Any], field("What the zone says.", access=_HIDDEN)] = {}
 
@@ -331,26 +334,6 @@ class L7Rule(Resource, frozen=True, kw_only=True):
                    max_length=255, check=types.one_line, example="/shop")
     ]  # fmt: skip
     invert: Annotated[bool, field("Match when the comparison fails.")] = False
-
-
-class Naming(Struct, frozen=True, kw_only=True):
-    """How a kind is called: in messages (`word`), bodies (`wrapper`) and lists (`plural`).
-
-    `argument` is how Octavia's "Unknown attribute" messages call a body; `links` is the key of a
-    list's links to its neighbours where it is not the plural's.
-    """
-
-    type: type[Struct]
-    word: str
-    wrapper: str
-    argument: str
-    plural: str
-    links: str = ""
-
-    @property
-    def links_key(self) -> str:
-        """The key that a list has its links under."""
-        return self.links or f"{self.plural}_links"
 
 
 class Kind(Naming, frozen=True, kw_only=True):

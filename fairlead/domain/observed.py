@@ -4,13 +4,14 @@ PURE data. Drivers make these, the planner compares them with the tree. Nothing 
 state; all of it may be out of date the moment it is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from msgspec import Struct
 
 from fairlead.domain.model import AdditionalVip
+from fairlead.domain.types import Access, field, ip_text, uuid_text
 
 
 class Subnet(Struct, frozen=True, kw_only=True):
@@ -98,27 +99,77 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 AmphoraStatus = Literal["BOOTING", "ALLOCATED", "PENDING_DELETE", "ERROR"]
+AmphoraRole = Literal["STANDALONE", "MASTER", "BACKUP"]
+
+_READ, _HIDDEN = Access.READ, Access.HIDDEN
+_SOON = "2026-12-24T12:00:00"
 
 
 class Amphora(Struct, frozen=True, kw_only=True):
-    """The record of one amphora, in the field names of the operator API.
+    """A haproxy with its agent, which serves one load balancer; only operators see them.
 
-    `slot` is its place in the topology (0 for SINGLE).
+    BOOTING until it serves for the first time, ERROR while it is found dead, PENDING_DELETE once
+    it is taken away.
     """
 
-    id: str
-    loadbalancer_id: str
-    slot: int
-    role: str
-    status: AmphoraStatus
-    lb_network_ip: str | None = None
-    vrrp_ip: str | None = None
-    ha_ip: str | None = None
-    vrrp_port_id: str | None = None
-    ha_port_id: str | None = None
-    cert_expiration: datetime | None = None
-    created_at: datetime
-    updated_at: datetime | None = None
+    id: Annotated[str, field("Identifier.", access=_READ, check=uuid_text)]
+    loadbalancer_id: Annotated[
+        str, field("The load balancer it serves.", access=_READ, check=uuid_text)
+    ]
+    slot: Annotated[int, field("Place in the topology, 0 for SINGLE.", access=_HIDDEN)]
+    compute_id: Annotated[
+        str | None, field("Its machine's identifier.", access=_READ, check=uuid_text)
+    ] = None
+    lb_network_ip: Annotated[
+        str | None, field("Address on the management network.", access=_READ, check=ip_text)
+    ] = None
+    vrrp_ip: Annotated[
+        str | None, field("Its own address on the VIP's network.", access=_READ, check=ip_text)
+    ] = None
+    ha_ip: Annotated[str | None, field("The VIP.", access=_READ, check=ip_text)] = None
+    vrrp_port_id: Annotated[
+        str | None, field("Its port on the VIP's network.", access=_READ, check=uuid_text)
+    ] = None
+    ha_port_id: Annotated[str | None, field("The VIP's port.", access=_READ, check=uuid_text)] = (
+        None
+    )
+    cert_expiration: Annotated[
+        datetime | None, field("When its certificate ends, UTC.", access=_READ, example=_SOON)
+    ] = None
+    cert_busy: Annotated[
+        bool, field("Its certificate is being replaced.", access=_READ, example=False)
+    ] = False
+    role: Annotated[AmphoraRole, field("Role in the topology.", access=_READ, example="STANDALONE")]
+    status: Annotated[AmphoraStatus, field("What is the case with it.", access=_READ)]
+    vrrp_interface: Annotated[
+        str | None, field("Card that VRRP runs on.", access=_READ, example=None)
+    ] = None
+    vrrp_id: Annotated[int | None, field("VRRP group.", access=_READ, example=None)] = None
+    vrrp_priority: Annotated[int | None, field("VRRP priority.", access=_READ, example=None)] = None
+    cached_zone: Annotated[
+        str | None, field("Availability zone of its machine.", access=_READ, example=None)
+    ] = None
+    created_at: Annotated[datetime, field("When it was made, UTC.", access=_READ)]
+    updated_at: Annotated[
+        datetime | None, field("When its record last changed, UTC.", access=_READ, example=None)
+    ] = None
+    image_id: Annotated[
+        str | None, field("Image of its machine.", access=_READ, check=uuid_text, example=None)
+    ] = None
+    compute_flavor: Annotated[
+        str | None, field("Size of its machine.", access=_READ, example=None)
+    ] = None
+
+
+def serving(records: Iterable["Amphora"], current: Collection[str]) -> frozenset[str]:
+    """Ids of the amphorae whose word counts: those asked for (`current`), once they serve.
+
+    Until then it is the ones that they replace.
+    """
+    known = list(records)
+    ready = {a.id for a in known if a.id in current and a.status in ("ALLOCATED", "ERROR")}
+    old = {a.id for a in known if a.id not in current and a.status == "ALLOCATED"}
+    return frozenset(ready or old or current)
 
 
 class AmphoraSeen(Struct, frozen=True, kw_only=True):

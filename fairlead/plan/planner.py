@@ -15,7 +15,7 @@ from datetime import datetime
 import msgspec
 
 from fairlead.domain.model import LoadBalancer
-from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World
+from fairlead.domain.observed import Amphora, AmphoraSeen, AmphoraStatus, Port, World
 from fairlead.domain.tree import Tree
 from fairlead.plan import steps
 from fairlead.plan.steps import Step
@@ -24,14 +24,16 @@ Wave = tuple[Step, ...]
 _NAMESPACE = uuid.UUID("5f8c2a4e-6d1b-4d0c-9a53-0c1de9f0a1d7")
 
 
-def amphora_id(lb_id: str, slot: int) -> str:
-    """The id of the amphora in a slot; the same for ever, so that it is found again."""
-    return str(uuid.uuid5(_NAMESPACE, f"{lb_id}:{slot}"))
+def amphora_id(lb_id: str, slot: int, incarnation: int = 0) -> str:
+    """The id of an incarnation of the amphora in a slot; always the same: it is found again."""
+    later = f":{incarnation}" if incarnation else ""
+    return str(uuid.uuid5(_NAMESPACE, f"{lb_id}:{slot}{later}"))
 
 
 def amphora_ids(tree: Tree) -> tuple[str, ...]:
-    """Ids of the amphorae the tree asks for: one for the SINGLE topology, none when deleted."""
-    return () if tree.deleted else (amphora_id(tree.id, 0),)
+    """Ids of the amphorae the tree asks for, by slot: none when it is deleted."""
+    slots = () if tree.deleted else tree.root.slots
+    return tuple(amphora_id(tree.id, n, slot.incarnation) for n, slot in enumerate(slots))
 
 
 def wanted_ports(tree: Tree, networks: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
@@ -59,17 +61,18 @@ def has_addresses(root: LoadBalancer, vip: Port | None) -> bool:
 def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
     """The next steps, or nothing when there is nothing left to do."""
     if tree.deleted:
-        return _teardown(tree, world)
+        return _teardown(tree, world, now)
     wanted = wanted_ports(tree, world.networks)
     kept, surplus = _sorted_out(tree, world)
     return (
         tuple(_foundations(tree, world, kept, wanted, now))
+        or tuple(_dead(kept, now))
         or tuple(_machines(kept, wanted))
         or tuple(_cards(kept, wanted))
         or tuple(_configurations(kept))
-        or tuple(_unread(world))
-        or tuple(_leftovers(world, kept, surplus, wanted))
         or tuple(_records(tree, world, kept, now))
+        or tuple(_unread(world))
+        or tuple(_leftovers(world, kept, surplus, wanted, now))
         or tuple(_missing_subnets(tree, world))
         or _settled(tree)
     )
@@ -103,10 +106,18 @@ def foreseen(world: World, wave: Wave) -> World | None:
 
 
 def _sorted_out(tree: Tree, world: World) -> tuple[list[AmphoraSeen], list[AmphoraSeen]]:
+    """The amphorae to care for and those to remove.
+
+    Where several are replaced, it is one after another: a slot whose turn has not come keeps the
+    amphora it had, and nothing is done about either.
+    """
     seen = {a.id: a for a in world.amphorae}
-    kept = [seen.get(i, AmphoraSeen(id=i)) for i in amphora_ids(tree)]
-    keep = {a.id for a in kept}
-    return kept, [a for a in world.amphorae if a.id not in keep]
+    wanted = amphora_ids(tree)
+    surplus = [a for a in world.amphorae if a.id not in wanted]
+    replaced = sorted({a.record.slot for a in surplus if a.record is not None})
+    waiting = set(replaced[1:]) & set(range(len(wanted)))
+    kept = [seen.get(i, AmphoraSeen(id=i)) for n, i in enumerate(wanted) if n not in waiting]
+    return kept, [a for a in surplus if a.record is None or a.record.slot not in waiting]
 
 
 def _foundations(
@@ -119,11 +130,11 @@ def _foundations(
     """What must exist before a machine can: the VIP, records and ports."""
     if not _vip_in_order(tree.root, world.vip_port):
         yield steps.RestoreVip()
-    for slot, seen in enumerate(kept):
+    for seen in kept:
         if seen.record is None:
             fresh = Amphora(
-                id=seen.id, loadbalancer_id=tree.id, slot=slot, role="STANDALONE",
-                status="BOOTING", created_at=now,
+                id=seen.id, loadbalancer_id=tree.id, slot=amphora_ids(tree).index(seen.id),
+                compute_id=seen.id, role="STANDALONE", status="BOOTING", created_at=now,
             )  # fmt: skip
             yield steps.RecordAmphora(amphora_id=seen.id, record=fresh)
         if seen.management is None:
@@ -138,6 +149,20 @@ def _vip_in_order(root: LoadBalancer, vip: Port | None) -> bool:
     if vip is None or not has_addresses(root, vip):
         return False
     return (vip.qos_policy_id, set(vip.sg_ids)) == (root.vip_qos_policy_id, set(root.vip_sg_ids))
+
+
+def _dead(kept: Iterable[AmphoraSeen], now: datetime) -> Iterable[Step]:
+    """Operators see that an amphora died before it is repaired."""
+    for seen in kept:
+        machine = seen.instance
+        alive = machine is not None and machine.running and seen.reachable
+        if not alive and seen.record is not None and seen.record.status == "ALLOCATED":
+            yield _recorded(seen.record, "ERROR", now)
+
+
+def _recorded(record: Amphora, status: AmphoraStatus, now: datetime) -> Step:
+    changed = msgspec.structs.replace(record, status=status, updated_at=now)
+    return steps.RecordAmphora(amphora_id=record.id, record=changed)
 
 
 def _machines(kept: Iterable[AmphoraSeen], wanted: Iterable[str]) -> Iterable[Step]:
@@ -182,6 +207,7 @@ def _leftovers(
     kept: Iterable[AmphoraSeen],
     surplus: Iterable[AmphoraSeen],
     wanted: Mapping[str, tuple[str, ...]],
+    now: datetime,
 ) -> Iterable[Step]:
     """What is not wanted any more, once nothing uses it: a card before its port."""
     for seen in kept:
@@ -199,7 +225,9 @@ def _leftovers(
                         amphora_id=seen.id, network_id=network, subnet_ids=subnets
                     )
     for seen in surplus:
-        yield from _dismantled(seen)
+        yield from _dismantled(seen, now)
+        if seen.instance is None and seen.ports:
+            yield from (steps.Announce(amphora_id=one.id, gone=seen.id) for one in kept)
     for port in world.stray_ports:
         yield steps.ReleasePort(port_id=port.id)
 
@@ -210,13 +238,14 @@ def _records(
     """Records say what came to be."""
     vip = world.vip_port
     for seen in kept:
-        if seen.record is None:
+        if seen.record is None or seen.revision is None:
             continue
         front = seen.ports.get(tree.root.vip_network_id or "")
         management = seen.management
         current = msgspec.structs.replace(
             seen.record,
             status="ALLOCATED",
+            compute_id=seen.id,
             lb_network_ip=management.fixed_ips[0].address if management else None,
             vrrp_ip=front.fixed_ips[0].address if front and front.fixed_ips else None,
             vrrp_port_id=front.id if front else None,
@@ -242,9 +271,9 @@ def _settled(tree: Tree) -> Wave:
     return ()
 
 
-def _teardown(tree: Tree, world: World) -> Wave:
+def _teardown(tree: Tree, world: World, now: datetime) -> Wave:
     """Machines first, then what they used, then the tree itself."""
-    going = [step for seen in world.amphorae for step in _dismantled(seen)]
+    going = [step for seen in world.amphorae for step in _dismantled(seen, now)]
     if any(seen.instance is not None for seen in world.amphorae):
         return tuple(going)
     ports = [*([world.vip_port] if world.vip_port else []), *world.stray_ports]
@@ -252,8 +281,10 @@ def _teardown(tree: Tree, world: World) -> Wave:
     return tuple(going) or (steps.Settle(generation=tree.generation),)
 
 
-def _dismantled(seen: AmphoraSeen) -> Iterable[Step]:
+def _dismantled(seen: AmphoraSeen, now: datetime) -> Iterable[Step]:
     if seen.instance is not None:
+        if seen.record is not None and seen.record.status != "PENDING_DELETE":
+            yield _recorded(seen.record, "PENDING_DELETE", now)
         yield steps.Destroy(amphora_id=seen.id)
         return
     for port in [*seen.ports.values(), *([seen.management] if seen.management else [])]:

@@ -60,6 +60,12 @@ class Configure(Step, frozen=True, kw_only=True, tag=True):
     revision: str
 
 
+class Announce(Step, frozen=True, kw_only=True, tag=True):
+    """Have the amphora tell its neighbours where the VIP is, now that another one is gone."""
+
+    gone: str
+
+
 class Detach(Step, frozen=True, kw_only=True, tag=True):
     """Remove a card that no port stands for."""
 

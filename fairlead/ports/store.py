@@ -78,11 +78,19 @@ class Store(Protocol):
         ...
 
     async def drop_amphora(self, amphora_id: str) -> None:
-        """Remove an amphora's record and its statistics."""
+        """Remove an amphora's record; what it counted stays in its listeners' totals."""
+        ...
+
+    async def restart_counting(self, amphora_id: str) -> None:
+        """Add an amphora's totals to those of the amphorae that are gone: it begins at zero."""
         ...
 
     async def amphorae(self, lb_id: str | None = None) -> Sequence[Amphora]:
         """Records of one load balancer, or of all, by slot."""
+        ...
+
+    async def list_amphorae(self, query: Query) -> Sequence[Amphora]:
+        """One page of records; `query.project_id` is the owner of their load balancers."""
         ...
 
     async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
@@ -94,7 +102,11 @@ class Store(Protocol):
         ...
 
     async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
-        """Totals per listener id over all amphorae."""
+        """Totals per listener id over all amphorae there ever were; they never shrink."""
+        ...
+
+    async def counters(self, amphora_id: str) -> Mapping[str, Counters]:
+        """Totals of one amphora per listener id."""
         ...
 
     async def record(self, events: Sequence[Event]) -> None:

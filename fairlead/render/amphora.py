@@ -10,7 +10,7 @@ import msgspec
 
 from fairlead.domain.observed import Port
 from fairlead.domain.tree import Tree
-from fairlead.render.haproxy import Site, haproxy
+from fairlead.render.haproxy import Haproxy, Site, haproxy
 from fairlead.render.interfaces import interfaces
 from fairlead.wire.amphora import AmphoraConfig, File, revision_of
 
@@ -21,6 +21,7 @@ def amphora_config(
     vip: Port,
     *,
     epoch: int,
+    slot: int = 0,
     maxconn: int,
     ping_command: str,
     threads: int = 1,
@@ -30,8 +31,9 @@ def amphora_config(
     """What the amphora with these `ports` (by network id, management excluded) shall do.
 
     Needs the VIP's addresses in the tree and on the port `vip`, and a port on its network.
-    `ping_command` and `directory` are paths as the amphora sees them; `threads` are haproxy's.
-    `files` are certificates by source; what lacks one of its own is left out.
+    `slot` is its place in the topology. `ping_command` and `directory` are paths as the amphora
+    sees them; `threads` are haproxy's. `files` are certificates by source; what lacks one of its
+    own is left out.
     """
     site = Site(maxconn=maxconn, threads=threads, directory=directory, ping_command=ping_command)
     sources = {source: file.name for source, file in sorted(files.items())}
@@ -41,10 +43,15 @@ def amphora_config(
         epoch=epoch,
         revision="",
         haproxy_cfg=balancing.text,
-        skeleton=balancing.skeleton,
+        skeleton=_skeleton(balancing, tree.root.slots[slot].pushes),
         servers=balancing.servers,
         interfaces=interfaces(ports, vip, tree.root.vip_addresses),
         files=tuple(beside[name] for name in sorted(beside)),
         sources=sources,
     )
     return msgspec.structs.replace(config, revision=revision_of(config))
+
+
+def _skeleton(balancing: Haproxy, pushes: int) -> str:
+    """What is asked to be sent anew is another configuration: haproxy loads it again."""
+    return f"{balancing.skeleton}:{pushes}" if pushes else balancing.skeleton

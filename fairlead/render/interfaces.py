@@ -39,6 +39,7 @@ def _interface(port: Port, virtual: Sequence[FixedIp]) -> Interface:
     return Interface(
         mac=port.mac,
         addresses=tuple(ip.prefixed for ip in (*port.fixed_ips, *virtual)),
+        virtual=tuple(ip.prefixed for ip in virtual),
         routes=_default_routes(virtual),
         mtu=port.mtu,
     )

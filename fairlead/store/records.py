@@ -1,69 +1,31 @@
-"""What is known beside the desired trees: amphorae, observations, statistics, events, epochs.
+"""What is known beside the desired trees: observations, events, epochs.
 
 Invariant: rows are made only below what exists. What hangs below an object or a load balancer
-that is gone is dropped silently (a heartbeat may well be late), except an amphora's record,
-which its caller must know about. Called by sql.py.
+that is gone is dropped silently: a heartbeat may well be late. Called by sql.py and amphorae.py.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fairlead.domain.events import Event
-from fairlead.domain.model import KINDS
-from fairlead.domain.observed import Amphora
-from fairlead.errors import NotFound
 from fairlead.store.database import Database
-from fairlead.store.documents import decoder
 from fairlead.store.schema import (
-    amphorae,
     counters,
     events,
     observations,
     resources,
-    statistics,
     trees,
 )
-from fairlead.wire.heartbeat import Counters
 
 KEPT_EVENTS = 500
-_COUNTED = Counters.__struct_fields__
-
-
-async def put_amphora(database: Database, amphora: Amphora) -> None:
-    """Create or replace the record; `NotFound` when its load balancer is gone."""
-    row = {
-        "id": amphora.id, "lb_id": amphora.loadbalancer_id, "slot": amphora.slot, "doc": amphora,
-    }  # fmt: skip
-
-    async def write(connection: AsyncConnection) -> None:
-        try:
-            await connection.execute(database.upsert(amphorae), row)
-        except sa.exc.IntegrityError as error:
-            raise NotFound(KINDS["loadbalancer"].word, amphora.loadbalancer_id) from error
-
-    await database.write(write)
 
 
 async def anything(connection: AsyncConnection) -> None:
     """Look for a load balancer, whether or not there is one."""
     await connection.execute(sa.select(trees.c.lb_id).limit(1))
-
-
-async def drop_amphora(connection: AsyncConnection, amphora_id: str) -> None:
-    """Remove the record; its statistics go with it."""
-    await connection.execute(sa.delete(amphorae).where(amphorae.c.id == amphora_id))
-
-
-async def read_amphorae(connection: AsyncConnection, lb_id: str | None) -> Sequence[Amphora]:
-    """Records of one load balancer or of all, by slot."""
-    query = sa.select(amphorae.c.doc).order_by(amphorae.c.lb_id, amphorae.c.slot, amphorae.c.id)
-    if lb_id is not None:
-        query = query.where(amphorae.c.lb_id == lb_id)
-    return [decoder(Amphora).decode(doc) for doc in await connection.scalars(query)]
 
 
 async def observe(database: Database, lb_id: str, statuses: Mapping[str, str]) -> None:
@@ -72,48 +34,16 @@ async def observe(database: Database, lb_id: str, statuses: Mapping[str, str]) -
         resources.c.id, sa.bindparam("status", type_=sa.String).label("operating_status")
     ).where(resources.c.id == sa.bindparam("of"), resources.c.lb_id == lb_id)
     rows = [{"of": object_id, "status": status} for object_id, status in statuses.items()]
-    await _put_below(database, observations, existing, rows)
+    await put_below(database, observations, existing, rows)
 
 
-async def count(
-    database: Database, lb_id: str, amphora_id: str, totals: Mapping[str, Counters]
-) -> None:
-    """Set an amphora's running totals by listener id."""
-    existing = (
-        sa.select(
-            amphorae.c.id.label("amphora_id"),
-            resources.c.id.label("listener_id"),
-            *(sa.bindparam(name, type_=sa.BigInteger).label(name) for name in _COUNTED),
-        )
-        .join_from(amphorae, resources, resources.c.lb_id == amphorae.c.lb_id)
-        .where(amphorae.c.id == amphora_id, amphorae.c.lb_id == lb_id)
-        .where(resources.c.id == sa.bindparam("of"))
-    )
-    rows = [{"of": one, **msgspec.structs.asdict(total)} for one, total in totals.items()]
-    await _put_below(database, statistics, existing, rows)
-
-
-async def _put_below(
+async def put_below(
     database: Database, table: sa.Table, source: sa.Select[Any], rows: list[dict[str, Any]]
 ) -> None:
+    """Write rows whose parents a query finds."""
     if rows:
         statement = database.upsert_from(table, source)
         await database.write(lambda c: c.execute(statement, rows))
-
-
-async def read_statistics(connection: AsyncConnection, lb_id: str) -> Mapping[str, Counters]:
-    """Totals by listener id over all amphorae."""
-    sums = [sa.func.sum(statistics.c[name]).label(name) for name in _COUNTED]
-    rows = await connection.execute(
-        sa.select(statistics.c.listener_id, *sums)
-        .join(amphorae, amphorae.c.id == statistics.c.amphora_id)
-        .where(amphorae.c.lb_id == lb_id)
-        .group_by(statistics.c.listener_id)
-    )
-    return {
-        row.listener_id: Counters(**{name: int(getattr(row, name)) for name in _COUNTED})
-        for row in rows
-    }
 
 
 class EventLog:

@@ -103,6 +103,9 @@ amphorae = sa.Table(
     sa.Column("lb_id", ID, _below(trees.c.lb_id), nullable=False),
     sa.Column("slot", sa.Integer, nullable=False),
     sa.Column("doc", DOCUMENT, nullable=False),
+    sa.Column("created_at", Utc),
+    sa.Column("updated_at", Utc),
+    sa.Column("cert_expiration", Utc),
     sa.Index("amphorae_slot_ix", "lb_id", "slot"),
 )
 
@@ -111,6 +114,18 @@ statistics = sa.Table(
     metadata,
     sa.Column("amphora_id", ID, _below(amphorae.c.id), primary_key=True),
     sa.Column("listener_id", ID, _below(resources.c.id), primary_key=True, index=True),
+    sa.Column("bytes_in", sa.BigInteger, nullable=False),
+    sa.Column("bytes_out", sa.BigInteger, nullable=False),
+    sa.Column("active_connections", sa.BigInteger, nullable=False),
+    sa.Column("total_connections", sa.BigInteger, nullable=False),
+    sa.Column("request_errors", sa.BigInteger, nullable=False),
+)
+
+# What amphorae that are gone had counted.
+past_statistics = sa.Table(
+    "past_statistics",
+    metadata,
+    sa.Column("listener_id", ID, _below(resources.c.id), primary_key=True),
     sa.Column("bytes_in", sa.BigInteger, nullable=False),
     sa.Column("bytes_out", sa.BigInteger, nullable=False),
     sa.Column("active_connections", sa.BigInteger, nullable=False),

@@ -19,7 +19,7 @@ from fairlead.domain.quota import Quota
 from fairlead.domain.tree import Tree
 from fairlead.domain.views import Entry
 from fairlead.errors import Stale
-from fairlead.store import listing, records, single, trees
+from fairlead.store import amphorae, listing, records, single, trees
 from fairlead.store.catalog import SqlCatalog
 from fairlead.store.database import Database
 from fairlead.store.links import needs_queries
@@ -119,15 +119,23 @@ class SqlStore:
 
     async def put_amphora(self, amphora: Amphora) -> None:
         """As the port; `NotFound` when its load balancer is gone."""
-        await records.put_amphora(self._database, amphora)
+        await amphorae.put(self._database, amphora)
 
     async def drop_amphora(self, amphora_id: str) -> None:
         """As the port."""
-        await self._database.write(lambda c: records.drop_amphora(c, amphora_id))
+        await amphorae.drop(self._database, amphora_id)
+
+    async def restart_counting(self, amphora_id: str) -> None:
+        """As the port."""
+        await amphorae.restart_counting(self._database, amphora_id)
 
     async def amphorae(self, lb_id: str | None = None) -> Sequence[Amphora]:
         """As the port."""
-        return await self._database.read(lambda c: records.read_amphorae(c, lb_id))
+        return await self._database.read(lambda c: amphorae.read(c, lb_id))
+
+    async def list_amphorae(self, query: Query) -> Sequence[Amphora]:
+        """As the port."""
+        return await self._database.read(lambda c: amphorae.page(c, query), snapshot=True)
 
     async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
         """As the port; ids that the load balancer does not have are passed over."""
@@ -135,11 +143,15 @@ class SqlStore:
 
     async def count(self, lb_id: str, amphora_id: str, counters: Mapping[str, Counters]) -> None:
         """As the port; an unknown amphora or listener is passed over."""
-        await records.count(self._database, lb_id, amphora_id, counters)
+        await amphorae.count(self._database, lb_id, amphora_id, counters)
 
     async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
         """As the port."""
-        return await self._database.read(lambda c: records.read_statistics(c, lb_id))
+        return await self._database.read(lambda c: amphorae.read_statistics(c, lb_id))
+
+    async def counters(self, amphora_id: str) -> Mapping[str, Counters]:
+        """As the port."""
+        return await self._database.read(lambda c: amphorae.read_counters(c, amphora_id))
 
     async def record(self, events: Sequence[Event]) -> None:
         """As the port; events of a load balancer that is gone are passed over."""

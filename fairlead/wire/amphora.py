@@ -34,11 +34,14 @@ class Interface(Struct, frozen=True, kw_only=True):
 
     `addresses` are in prefix form ("192.0.2.10/24"); the first of a family is the source of
     traffic to members. Every address of the card that is not listed is removed (link-local
-    IPv6 excepted). The management card is never listed and never touched.
+    IPv6 excepted). The management card is never listed and never touched. Those of `addresses`
+    that are `virtual` may be another amphora's until this one serves: they are taken when haproxy
+    answers, and whenever they are confirmed the neighbours are told.
     """
 
     mac: str
     addresses: tuple[str, ...]
+    virtual: tuple[str, ...] = ()
     routes: tuple[Route, ...] = ()
     mtu: int = 1500
 

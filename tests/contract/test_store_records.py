@@ -1,6 +1,7 @@
 """What every Store keeps beside the trees: amphorae, observations, statistics, events, epochs."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -11,8 +12,10 @@ from balancers import EPOCH, STORES, Stores, balancer, new_id, tree_of_members
 from fairlead.domain import edits
 from fairlead.domain.events import Event
 from fairlead.domain.observed import Amphora
+from fairlead.domain.query import Query
 from fairlead.domain.tree import Tree
-from fairlead.errors import NotFound, Retryable
+from fairlead.domain.types import Access, describe
+from fairlead.errors import NotFound, Refused, Retryable
 from fairlead.store import SqlStore
 from fairlead.wire.heartbeat import Counters
 
@@ -143,9 +146,101 @@ async def test_statistics_add_up_over_amphorae(store: SqlStore, tree: Tree) -> N
         )
     }  # fmt: skip
     assert all(type(n) is int for n in msgspec.structs.astuple(big))
-    await store.drop_amphora(first.id)
-    only_second = {listener.id: Counters(bytes_in=1, request_errors=5)}
-    assert await store.statistics(tree.id) == only_second
+    assert await store.counters(second.id) == {listener.id: Counters(bytes_in=1, request_errors=5)}
+
+
+async def test_what_an_amphora_counted_outlives_it(store: SqlStore, tree: Tree) -> None:
+    (listener,) = tree.listeners
+    total = 0
+    for _ in range(3):
+        one = amphora(tree.id)
+        await store.put_amphora(one)
+        await store.count(tree.id, one.id, {listener.id: Counters(active_connections=2)})
+        counted = Counters(bytes_in=2**40, active_connections=5, total_connections=4)
+        await store.count(tree.id, one.id, {listener.id: counted})
+        total += 4
+        assert (await store.statistics(tree.id))[listener.id].total_connections == total
+        await store.drop_amphora(one.id)
+        await store.drop_amphora(one.id)
+        await store.count(tree.id, one.id, {listener.id: counted})
+        assert await store.counters(one.id) == {}
+        assert await store.statistics(tree.id) == {
+            listener.id: Counters(bytes_in=2**40 * total // 4, total_connections=total)
+        }
+    gone = await store.edit(tree.id, edits.remove("listener", listener.id))
+    await store.settle(tree.id, gone.generation, 1)
+    assert await store.statistics(tree.id) == {}
+
+
+async def test_an_amphora_that_lost_its_memory_counts_from_zero(
+    store: SqlStore, tree: Tree
+) -> None:
+    (listener,) = tree.listeners
+    one = amphora(tree.id)
+    await store.put_amphora(one)
+    await store.count(tree.id, one.id, {listener.id: Counters(bytes_in=7)})
+    for _ in range(2):
+        await store.restart_counting(one.id)
+        assert await store.statistics(tree.id) == {listener.id: Counters(bytes_in=7)}
+    await store.count(tree.id, one.id, {listener.id: Counters(bytes_in=2)})
+    assert await store.statistics(tree.id) == {listener.id: Counters(bytes_in=9)}
+    assert await store.counters(one.id) == {listener.id: Counters(bytes_in=2)}
+
+
+async def test_amphorae_are_listed_as_plain_python_would(store: SqlStore) -> None:
+    """Every field filters and sorts, over pages of two, in both directions."""
+    chance, owners, made = random.Random(7), {}, []
+    for project in ("p1", "p2", "p2"):
+        tree = await store.create(balancer(project_id=project))
+        owners[tree.id] = project
+        for slot in range(3):
+            made.append(_drawn(chance, tree.id, slot))
+            await store.put_amphora(made[-1])
+    assert await store.list_amphorae(Query(kind="amphora")) == sorted(
+        made, key=lambda a: (a.created_at, a.id)
+    )
+    for name in [n for n, f in describe(Amphora).items() if f.trait.access is not Access.HIDDEN]:
+        for value in {getattr(a, name) for a in made}:
+            found = await store.list_amphorae(Query(kind="amphora", filters={name: value}))
+            assert {a.id for a in found} == {a.id for a in made if getattr(a, name) == value}
+        for descending in (False, True):
+            await _check_pages(store, made, name, descending=descending)
+    theirs = await store.list_amphorae(Query(kind="amphora", project_id="p1"))
+    assert {a.id for a in theirs} == {
+        a.id for a in made if owners[a.loadbalancer_id] == "p1"
+    }  # fmt: skip
+    with pytest.raises(Refused):
+        await store.list_amphorae(Query(kind="amphora", marker=new_id()))
+
+
+async def _check_pages(
+    store: SqlStore, made: list[Amphora], name: str, *, descending: bool
+) -> None:
+    expected = sorted(made, key=lambda a: (a.created_at, a.id))
+    expected.sort(
+        key=lambda a: (getattr(a, name) is not None, getattr(a, name)), reverse=descending
+    )
+    seen: list[Amphora] = []
+    while len(seen) < len(made):
+        marker = seen[-1].id if seen else None
+        query = Query(kind="amphora", sort=((name, descending),), limit=2, marker=marker)
+        page = await store.list_amphorae(query)
+        assert page
+        seen += page
+    assert [a.id for a in seen] == [a.id for a in expected], (name, descending)
+
+
+def _drawn(chance: random.Random, lb_id: str, slot: int) -> Amphora:
+    return msgspec.structs.replace(
+        amphora(lb_id, slot),
+        role=chance.choice(("MASTER", "BACKUP")),
+        status=chance.choice(("BOOTING", "ALLOCATED", "ERROR")),
+        lb_network_ip=chance.choice((None, "10.0.0.9", "10.0.0.10")),
+        cert_busy=chance.random() < 0.5,
+        vrrp_priority=chance.choice((None, 9, 10)),
+        updated_at=chance.choice((None, EPOCH, EPOCH + timedelta(microseconds=876544))),
+        created_at=EPOCH + timedelta(seconds=chance.randrange(3)),
+    )
 
 
 async def test_counters_of_strangers_are_passed_over(store: SqlStore, tree: Tree) -> None:

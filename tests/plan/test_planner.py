@@ -11,14 +11,15 @@ from msgspec.structs import replace
 from fairlead.domain import edits
 from fairlead.domain.model import AdditionalVip, LoadBalancer
 from fairlead.domain.observed import Amphora, AmphoraSeen, Instance, World
+from fairlead.domain.slots import Slot
 from fairlead.domain.tree import Tree
-from fairlead.plan.planner import amphora_id, foreseen, next_wave
+from fairlead.plan.planner import amphora_id, amphora_ids, foreseen, next_wave
 from fairlead.plan.steps import ReadSecret
 from tests.plan.simulation import NOW, VIP, apply, observed, port, vip_port
 
 LB = "00000000-0000-0000-0000-00000000000a"
 NET, SUBNET = "vip-net", "vip-subnet"
-AMPHORA = amphora_id(LB, 0)
+AMPHORA, LATER = amphora_id(LB, 0), amphora_id(LB, 0, 1)
 MEMBER_SUBNETS = {"subnet-1": "net-1", "subnet-2": "net-2", "subnet-3": NET}
 
 
@@ -147,7 +148,7 @@ def test_deletion_takes_the_machine_first_then_what_it_used() -> None:
     tree, world, _ = run(Tree(root=root()), BUILT)
     tree, world, transcript = run(edits.remove("loadbalancer", LB)(tree), world)
     assert transcript == [
-        "Destroy",
+        "Destroy RecordAmphora",
         "ForgetAmphora ReleasePort ReleasePort ReleasePort",
         "Settle",
     ]
@@ -162,14 +163,89 @@ def test_a_machine_that_died_is_booted_and_configured_again() -> None:
         amphorae=(replace(world.amphorae[0], instance=dead, reachable=False, revision=None),),
     )
     _, _, transcript = run(tree, world)
-    assert transcript == ["Revive", "Configure"]
+    assert transcript == ["RecordAmphora", "Revive", "Configure", "RecordAmphora"]
 
 
 def test_an_agent_that_went_silent_is_revived_and_what_it_runs_is_left_alone() -> None:
     tree, world, _ = run(Tree(root=root()), BUILT)
     world = replace(world, amphorae=(replace(world.amphorae[0], reachable=False),))
     _, _, transcript = run(tree, world)
-    assert transcript == ["Revive"]
+    assert transcript == ["RecordAmphora", "Revive", "RecordAmphora"]
+
+
+def statuses(world: World) -> dict[str, str]:
+    return {a.id: a.record.status for a in world.amphorae if a.record is not None}
+
+
+def test_failover_builds_the_new_amphora_before_it_takes_the_old_one_away() -> None:
+    tree, world, _ = run(Tree(root=root()), BUILT)
+    tree, world, transcript = run(edits.renew()(tree), world)
+    assert transcript == [
+        "EnsureManagementPort EnsurePort RecordAmphora",
+        "Boot",
+        "Attach AwaitAgent",
+        "Configure",
+        "RecordAmphora",
+        "Destroy RecordAmphora",
+        "Announce ForgetAmphora ReleasePort ReleasePort",
+        "Settle",
+    ]
+    assert statuses(world) == {amphora_id(LB, 0, 1): "ALLOCATED"}
+
+
+def test_an_amphora_that_was_dead_is_replaced_and_not_repaired() -> None:
+    tree, world, _ = run(Tree(root=root()), BUILT)
+    world = replace(world, amphorae=(replace(world.amphorae[0], reachable=False),))
+    _, world, transcript = run(edits.renew()(tree), world)
+    assert "Revive" not in " ".join(transcript)
+    assert statuses(world) == {amphora_id(LB, 0, 1): "ALLOCATED"}
+
+
+def test_failing_over_again_while_the_new_one_is_made_changes_nothing() -> None:
+    tree, _, _ = run(Tree(root=root()), BUILT)
+    once = edits.renew()(tree)
+    assert edits.renew()(once) is once
+    assert edits.renew(0)(once) is once
+    again = edits.renew()(replace(once, failed=once.generation))
+    assert again.root.slots[0].incarnation == 2, "what was given up on is begun anew"
+    new = Tree(root=root())
+    assert edits.renew()(new) is new, "the first amphora is being made"
+
+
+def test_what_was_begun_in_vain_goes_along_with_the_old_one() -> None:
+    tree, world, _ = run(Tree(root=root()), BUILT)
+    tree = edits.renew()(tree)
+    for _ in range(2):
+        for step in next_wave(tree, observed(tree, world), NOW):
+            tree, world = apply(step, tree, world)
+    tree = edits.renew()(replace(tree, failed=tree.generation))
+    _, world, transcript = run(tree, world)
+    assert statuses(world) == {amphora_id(LB, 0, 2): "ALLOCATED"}
+    assert transcript.index("Configure") < transcript.index(
+        "Destroy Destroy RecordAmphora RecordAmphora"
+    )
+
+
+def test_several_amphorae_are_replaced_one_after_another() -> None:
+    pair = replace(root(), slots=(Slot(), Slot()))
+    tree, world, _ = run(Tree(root=pair), BUILT)
+    before = set(statuses(world))
+    assert before == {amphora_id(LB, 0), amphora_id(LB, 1)}
+    tree, least = edits.renew()(tree), 2
+    for _ in range(30):
+        for step in next_wave(tree, observed(tree, world), NOW):
+            tree, world = apply(step, tree, world)
+            least = min(least, sum(a.revision is not None for a in world.amphorae))
+            assert len(world.amphorae) <= 3
+    assert least == 2, "two serve at any time"
+    assert set(statuses(world)) == {amphora_id(LB, 0, 1), amphora_id(LB, 1, 1)}
+    assert tree.applied == tree.generation
+
+
+def test_configuring_anew_asks_for_another_revision_of_one_amphora() -> None:
+    tree, world, _ = run(Tree(root=root()), BUILT)
+    _, _, transcript = run(edits.configure_anew(0)(tree), world)
+    assert transcript == ["Configure", "Settle"]
 
 
 def test_a_new_machine_that_does_not_answer_yet_is_waited_for_before_it_is_booted_again() -> None:
@@ -212,7 +288,8 @@ def amphorae(draw: st.DrawFn, name: str) -> AmphoraSeen:
     ports = {n: draw(some_port(n, name)) for n in networks}
     record = Amphora(
         id=name, loadbalancer_id=LB, slot=0, role="STANDALONE",
-        status=draw(st.sampled_from(["BOOTING", "ALLOCATED", "ERROR"])), created_at=NOW,
+        status=draw(st.sampled_from(["BOOTING", "ALLOCATED", "ERROR", "PENDING_DELETE"])),
+        created_at=NOW,
     )  # fmt: skip
     macs = draw(st.sets(st.sampled_from(["mac-odd", *(p.mac for p in ports.values())])))
     instance = Instance(amphora_id=name, running=draw(st.booleans()), macs=frozenset(macs))
@@ -229,7 +306,8 @@ def amphorae(draw: st.DrawFn, name: str) -> AmphoraSeen:
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    names = draw(st.lists(st.sampled_from([AMPHORA, str(uuid.UUID(int=7))]), unique=True))
+    known = [AMPHORA, LATER, str(uuid.UUID(int=7))]
+    names = draw(st.lists(st.sampled_from(known), unique=True))
     return World(
         vip_port=draw(st.sampled_from([None, BUILT.vip_port, port("vip", NET, ("subnet-3",))])),
         amphorae=tuple(draw(amphorae(n)) for n in names),
@@ -244,6 +322,10 @@ def trees(draw: st.DrawFn) -> Tree:
     tree = with_members(Tree(root=replace(root(), **draw(st.sampled_from([{}, WIDE])))), *subnets)
     if draw(st.booleans()):
         tree = replace(tree, applied=draw(st.integers(0, tree.generation)))
+    if draw(st.booleans()):
+        tree = edits.renew()(tree)
+    if draw(st.booleans()):
+        tree = edits.configure_anew(0)(tree)
     return edits.remove("loadbalancer", LB, cascade=True)(tree) if draw(st.booleans()) else tree
 
 
@@ -266,5 +348,5 @@ def test_from_any_world_and_with_a_crash_after_any_step_it_converges(
         assert world == World(networks=world.networks), "nothing is left behind"
     else:
         assert next_wave(tree, observed(tree, world), NOW) == ()
-        assert [a.id for a in world.amphorae] == [AMPHORA]
+        assert tuple(a.id for a in world.amphorae) == amphora_ids(tree)
         assert not world.stray_ports

@@ -59,6 +59,7 @@ def test_the_card_of_the_vip_has_its_own_address_first_and_the_default_route() -
         Interface(
             mac="mac-net-b",
             addresses=("192.0.2.20/24", "192.0.2.10/24"),
+            virtual=("192.0.2.10/24",),
             routes=(Route(destination="0.0.0.0/0", via="192.0.2.1"),),
             mtu=1400,
         ),

@@ -106,7 +106,7 @@ class Stage:
         self.queue = MemoryQueue()
         self.before_health_write: Callable[[str], Awaitable[None]] | None = None
         self.tasks: list[asyncio.Task[None]] = []
-        self._name = iter(range(1, 1_000_000))
+        self._incarnations: dict[str, int] = {}
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Stage"]:
@@ -224,9 +224,15 @@ class Stage:
     async def delete(self, lb_id: str) -> Tree:
         return await self.remove(lb_id, "loadbalancer", lb_id)
 
+    async def fail_over(self, lb_id: str) -> str:
+        """Have the amphora replaced; the id of the new one."""
+        tree = await self.edit(lb_id, edits.renew())
+        self._incarnations[lb_id] = tree.root.slots[0].incarnation
+        return self.amphora(lb_id)
+
     def beat(self, lb_id: str) -> bytes:
         """Have the amphora send a heartbeat; the datagram."""
-        return self.world.beat(amphora_id(lb_id, 0))
+        return self.world.beat(self.amphora(lb_id))
 
     def adding(self, kind: str, object_id: str, **values: Any) -> Edit:
         return edits.add(kind, values, new_id=object_id, now=self.clock.now())
@@ -304,11 +310,19 @@ class Stage:
         """The events so far, oldest first, as "Step outcome"."""
         return [f"{e.step} {e.outcome}" for e in reversed(await self.events(lb_id))]
 
+    async def done(self, lb_id: str) -> list[str]:
+        """As `told`, without what was noted of amphorae."""
+        return [one for one in await self.told(lb_id) if not one.startswith("RecordAmphora")]
+
     async def events(self, lb_id: str) -> list[Event]:
         return list(await self.store.events(lb_id, limit=1000))
 
     def machine(self, lb_id: str) -> fake.FakeMachine:
-        return self.world.machines[amphora_id(lb_id, 0)]
+        return self.world.machines[self.amphora(lb_id)]
+
+    def amphora(self, lb_id: str) -> str:
+        """The amphora that the tree asks for."""
+        return amphora_id(lb_id, 0, self._incarnations.get(lb_id, 0))
 
     async def wanted(self, lb_id: str) -> str | None:
         """The revision that the stored tree asks of the amphora."""

@@ -13,10 +13,10 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, example, given, settings
 from structlog.testing import capture_logs
 
+from fairlead.domain import edits
 from fairlead.domain.model import Member, Resource
 from fairlead.drivers.fake import Crashed
 from fairlead.errors import FairleadError, Permanent, Retryable
-from fairlead.plan.planner import amphora_id
 from tests.scenarios.stage import RESYNC, SLOW_RETRY, STEP_SECONDS, Stage
 from tests.scenarios.virtual_time import VirtualLoop
 
@@ -33,6 +33,7 @@ ACTS = st.one_of(
     st.tuples(st.just("change"), which, some, st.integers(0, 3)),
     st.tuples(st.just("remove"), which, some),
     st.tuples(st.just("delete"), which),
+    st.tuples(st.sampled_from(["failover", "push"]), which),
     st.tuples(st.just("fail"), st.sampled_from(CALLS), st.booleans(), st.integers(1, 6)),
     st.tuples(st.just("stall"), st.sampled_from(CALLS)),
     st.tuples(st.sampled_from(["lose", "stop", "hang", "break", "unplug", "strip"]), some),
@@ -72,7 +73,7 @@ class Story:
         await stage.sleep(SLOW_RETRY + STEP_SECONDS + RESYNC + 40)
         alive = await stage.store.all_ids()
         assert set(alive) <= set(self.balancers)
-        assert set(stage.world.machines) == {amphora_id(lb, 0) for lb in alive}
+        assert set(stage.world.machines) == {stage.amphora(lb) for lb in alive}
         for lb in alive:
             await self.assert_in_force(lb)
         for lb in alive:
@@ -89,7 +90,7 @@ class Story:
         assert tree.applied == tree.generation
         assert stage.machine(lb).config.revision == await stage.wanted(lb)
         assert await stage.operating(lb) == "ONLINE"
-        plugged = {p.mac for p in stage.world.ports.values() if amphora_id(lb, 0) in p.name}
+        plugged = {p.mac for p in stage.world.ports.values() if stage.amphora(lb) in p.name}
         assert len(plugged - stage.machine(lb).macs.keys()) == 1, "all but the management port"
         assert stage.machine(lb).macs.keys() < plugged
         told = await stage.told(lb)
@@ -131,6 +132,12 @@ class Story:
     async def remove_(self, which: int, some: int) -> None:
         lb, found = await self._object(which, some)
         await self.stage.remove(lb, found.KIND, found.id)
+
+    async def failover_(self, which: int) -> None:
+        await self.stage.fail_over(self._balancer(which))
+
+    async def push_(self, which: int) -> None:
+        await self.stage.edit(self._balancer(which), edits.configure_anew(0))
 
     async def delete_(self, which: int) -> None:
         await self.stage.delete(self._balancer(which))

@@ -14,7 +14,6 @@ import pytest
 from fairlead.domain import edits
 from fairlead.domain.edits import Edit
 from fairlead.drivers.fake import Crashed
-from fairlead.plan.planner import amphora_id
 from tests.scenarios.stage import Stage
 
 PATIENCE = 40.0
@@ -30,6 +29,7 @@ async def run_script(stage: Stage, pause: Callable[[], Awaitable[None]]) -> tupl
     await stage.change(stays, "member", "m1", weight=5)
     await pause()
     await stage.edit(stays, edits.remove("member", "m2"))
+    await stage.fail_over(stays)
     await stage.edit(
         goes, stage.adding("pool", "other", loadbalancer_id=goes, protocol="TCP",
                            lb_algorithm="ROUND_ROBIN")
@@ -70,13 +70,14 @@ async def assert_carried_out(stage: Stage, stays: str, goes: str) -> None:
     machine = stage.machine(stays)
     assert machine.config.revision == await stage.wanted(stays)
     assert len(machine.macs) == 1
-    assert set(stage.world.machines) == {amphora_id(stays, 0)}
+    assert set(stage.world.machines) == {stage.amphora(stays)}
     assert sorted(p.name.split(":")[0] for p in stage.world.ports.values()) == [
         "amphora", "amphora", "vip",
     ]  # fmt: skip
     rows = stage.rows()
     rows.pop("events")
     rows.pop("observations")
+    rows.pop("past_statistics", None)
     assert rows == {"trees": 1, "resources": 5, "amphorae": 1, "statistics": 1}
     assert await stage.operating(stays) == "ONLINE"
     told = await stage.told(stays)

@@ -104,7 +104,7 @@ async def test_an_agent_that_hangs_does_not_hold_up_the_look(stage: Stage) -> No
     stage.world.stall("status")
     await stage.edit(lb, stage.web(0)[0])
     await stage.settled(lb, within=6)
-    assert (await stage.told(lb))[-3:] == ["Revive ok", "Configure ok", "Settle ok"]
+    assert (await stage.done(lb))[-3:] == ["Revive ok", "Configure ok", "Settle ok"]
 
 
 async def test_a_member_whose_subnet_was_deleted_is_an_error_until_it_goes(stage: Stage) -> None:

@@ -282,7 +282,7 @@ async def test_a_machine_that_vanishes_is_noticed_and_repaired(stage: Stage) -> 
     assert await stage.provisioning(lb) == "ACTIVE"
     await stage.sleep(10)
     assert await stage.operating(lb) == "ONLINE"
-    assert (await stage.told(lb))[-4:] == [
+    assert (await stage.done(lb))[-4:] == [
         "Heartbeat info", "Boot ok", "Attach ok", "Configure ok",
     ]  # fmt: skip
     assert stage.machine(lb).config.revision == await stage.wanted(lb)
@@ -292,7 +292,7 @@ async def test_a_machine_that_stopped_is_revived(stage: Stage) -> None:
     lb = await web(stage)
     stage.world.stop(amphora_id(lb, 0))
     await stage.sleep(SILENCE + 2)
-    assert (await stage.told(lb))[-2:] == ["Heartbeat info", "Revive ok"]
+    assert (await stage.done(lb))[-2:] == ["Heartbeat info", "Revive ok"]
     stage.beat(lb)
     await stage.sleep(1)
     assert await stage.operating(lb) == "ONLINE"

@@ -28,7 +28,7 @@ async def test_an_agent_that_hangs_is_started_anew_and_haproxy_is_left_alone(
     assert machine.life != life
     assert machine.config is config
     assert machine.spec.boot.certificate != certificate, "it starts with fresh credentials"
-    assert (await stage.told(lb))[-2:] == ["Heartbeat info", "Revive ok"]
+    assert (await stage.done(lb))[-2:] == ["Heartbeat info", "Revive ok"]
     stage.beat(lb)
     await stage.sleep(1)
     assert await stage.operating(lb) == "ONLINE"
@@ -52,7 +52,7 @@ async def test_an_agent_that_is_only_slow_is_not_started_anew(stage: Stage) -> N
     await stage.queue.put(lb)
     await stage.sleep(10)
     assert stage.machine(lb).life == life
-    assert (await stage.told(lb))[-1] == "Revive ok"
+    assert (await stage.done(lb))[-1] == "Revive ok"
 
 
 async def test_an_agent_that_keeps_hanging_is_not_restarted_all_the_time(stage: Stage) -> None:

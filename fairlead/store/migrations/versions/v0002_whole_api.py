@@ -1,4 +1,8 @@
-"""The tables of the whole API: reports of drivers, catalog, quotas, secrets."""
+"""The tables of the whole API: reports of drivers, catalog, quotas, secrets, more of amphorae."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +29,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["id"], ["resources.id"], name="reports_id_fk", ondelete="CASCADE"),
     )
     _catalog()
+    _amphorae()
     op.create_table(
         "quotas",
         sa.Column("project_id", _ID, nullable=False),
@@ -59,3 +64,37 @@ def _catalog() -> None:
     )
     op.create_index("catalog_unique_ix", "catalog", ["kind", "unique_name"], unique=True)
     op.create_index("catalog_parent_ix", "catalog", ["parent_id"])
+
+
+def _amphorae() -> None:
+    """Times to sort by, beside the documents that have them, and what was counted by the gone."""
+    names = ("created_at", "updated_at", "cert_expiration")
+    for name in names:
+        op.add_column("amphorae", sa.Column(name, _TIME))
+    amphorae = sa.table("amphorae", sa.column("id"), sa.column("doc", _DOCUMENT),
+                        *(sa.column(name, _TIME) for name in names))  # fmt: skip
+    connection = op.get_bind()
+    for row in connection.execute(sa.select(amphorae.c.id, amphorae.c.doc)).all():
+        times = {name: _moment(_decoded(row.doc).get(name)) for name in names}
+        connection.execute(sa.update(amphorae).where(amphorae.c.id == row.id).values(times))
+    counters = ("bytes_in", "bytes_out", "active_connections", "total_connections",
+                "request_errors")  # fmt: skip
+    op.create_table(
+        "past_statistics",
+        sa.Column("listener_id", _ID, nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counters),
+        sa.PrimaryKeyConstraint("listener_id", name="past_statistics_pk"),
+        sa.ForeignKeyConstraint(
+            ["listener_id"], ["resources.id"], name="past_statistics_listener_id_fk",
+            ondelete="CASCADE",
+        ),
+    )  # fmt: skip
+
+
+def _decoded(document: Any) -> Any:
+    """Where the driver hands out JSON as text, it is decoded here."""
+    return json.loads(document) if isinstance(document, str) else document
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC)
