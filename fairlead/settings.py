@@ -50,6 +50,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     health_check: bool = True
     """Whether `/healthcheck` answers, to everybody, if the service works."""
 
+    allow_prometheus_listeners: bool = True
+    """Whether users may have listeners of protocol PROMETHEUS."""
+
 
 class KeystoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keystone, for `auth_strategy = "keystone"`, and who the service is to it."""

@@ -299,7 +299,8 @@ def terminations(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def listeners(draw: st.DrawFn, port: int, pool_protocols: Mapping[str, str]) -> dict[str, Any]:
     """The body of a listener that may use the pools of the request, by name."""
-    protocol = draw(st.sampled_from(["HTTP", "HTTP", "TERMINATED_HTTPS", "TCP", "HTTPS"]))
+    kinds = ["HTTP", "HTTP", "TERMINATED_HTTPS", "TCP", "HTTPS", "PROMETHEUS"]
+    protocol = draw(st.sampled_from(kinds))
     fit = [
         name for name, spoken in pool_protocols.items()
         if spoken in protocols.POOLS_OF_LISTENER[protocol]

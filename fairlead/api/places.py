@@ -18,6 +18,12 @@ from fairlead.errors import NotFound, Refused
 Values = Mapping[str, Any]
 
 
+def check_protocols(call: Call, listeners: Iterable[Values]) -> None:
+    """`Refused` when a listener's protocol is disabled by this deployment."""
+    if not call.services.prometheus and any(v.get("protocol") == "PROMETHEUS" for v in listeners):
+        raise Refused("The selected protocol is not allowed in this deployment: PROMETHEUS")
+
+
 def check_addresses(call: Call, members: Iterable[Values]) -> None:
     """`Refused` when a member would lead into the management network."""
     for values in members:

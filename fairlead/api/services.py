@@ -26,8 +26,9 @@ class Services(Struct, frozen=True, kw_only=True):
     """Ports, and the little that operators may set.
 
     `network_admin` None leaves the network API out, `audit` None the audit events, `health_check`
-    False that path. `vips` is what a deployment allows of VIPs.
-    `page_maximum` is the longest page of a list; `body_maximum` the largest request body, in bytes.
+    False that path. `vips` is what a deployment allows of VIPs, `prometheus` whether listeners may
+    be of that protocol. `page_maximum` is the longest page of a list; `body_maximum` the largest
+    request body, in bytes.
     """
 
     store: Store
@@ -46,5 +47,6 @@ class Services(Struct, frozen=True, kw_only=True):
     health_check: bool = True
     vips: VipRules = VipRules()
     tls: TlsPolicy = TlsPolicy()
+    prometheus: bool = True
     page_maximum: int = 1000
     body_maximum: int = 4 * 1024 * 1024

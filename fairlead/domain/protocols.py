@@ -24,6 +24,8 @@ HTTP_MONITORS = frozenset({"HTTP", "HTTPS"})
 HTTP_MONITOR_DEFAULTS = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
 
 L7_LISTENERS = frozenset({"HTTP", "TERMINATED_HTTPS"})
+# Those that answer clients in HTTP, from members or by themselves.
+HTTP_LISTENERS = L7_LISTENERS | {"PROMETHEUS"}
 
 INSERT_HEADERS = frozenset({
     "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-IP",
@@ -77,7 +79,7 @@ NOT_FOUND: dict[str, dict[str, str]] = {
 # An unsupported value is refused as an option (501), with nothing stored.
 SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
     "loadbalancer": {},
-    "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS", "TERMINATED_HTTPS"})},
+    "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS", "TERMINATED_HTTPS", "PROMETHEUS"})},
     "pool": {"protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"})},
     "member": {},
     "healthmonitor": {"type": frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})},

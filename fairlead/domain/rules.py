@@ -272,6 +272,8 @@ def _monitor(tree: Tree, monitor: HealthMonitor) -> None:
 
 def _policy(tree: Tree, policy: L7Policy) -> None:
     listener = tree.find(Listener, policy.listener_id)
+    if listener.protocol == "PROMETHEUS":
+        raise Refused("Validation failure: A PROMETHEUS listener cannot have L7 policies.")
     if listener.protocol not in protocols.L7_LISTENERS:
         raise Unsupported(
             tree.root.provider, f"L7 policies on listeners of protocol {listener.protocol}"

@@ -5,7 +5,7 @@ Called by haproxy.py, which joins the lines and the server lines.
 """
 
 from fairlead.domain.model import Listener, Pool
-from fairlead.domain.protocols import L7_LISTENERS
+from fairlead.domain.protocols import HTTP_LISTENERS
 from fairlead.domain.tree import Tree
 from fairlead.render import monitors
 from fairlead.render.quoting import fetch
@@ -30,7 +30,7 @@ _BALANCE = {
 
 def mode(listener: Listener) -> str:
     """What haproxy calls the protocol."""
-    return "http" if listener.protocol in L7_LISTENERS else "tcp"
+    return "http" if listener.protocol in HTTP_LISTENERS else "tcp"
 
 
 def lines(tree: Tree, pool: Pool, listener: Listener, ping_command: str) -> list[str]:

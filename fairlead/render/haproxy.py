@@ -30,6 +30,8 @@ _INSERTED = {
     "X-Client-IP": f"http-request set-header X-Client-IP {_CLIENT}",
     "X-Real-IP": f"http-request set-header X-Real-IP {_CLIENT}",
 }
+# haproxy tells of itself, and it serves one load balancer only.
+_METRICS = ["http-request use-service prometheus-exporter"]
 _CIDRS_PER_LINE = 32
 _MOST_THREADS = 64
 _RELOADS_OUTLIVED = 10
@@ -166,6 +168,8 @@ def _frontend(tree: Tree, listener: Listener, site: Site, files: Files) -> list[
         body += _inserted(listener)
         body += tls.strict_transport(listener)
         body += l7.lines(tree, listener)
+    if listener.protocol == "PROMETHEUS":
+        body += _METRICS
     live = {pool.id: pool for pool in l7.pools(tree, listener)}
     default = live.get(listener.default_pool_id or "")
     if default is not None:

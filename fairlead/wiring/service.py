@@ -88,6 +88,7 @@ class Service:
             health_check=self.settings.api.health_check,
             vips=doors.vip_rules(self.settings),
             tls=self.settings.tls.policy(),
+            prometheus=self.settings.api.allow_prometheus_listeners,
             page_maximum=self.settings.api.page_limit,
         )
 

@@ -174,7 +174,7 @@ async def test_what_the_provider_cannot_do_is_refused_with_nothing_stored(desk: 
     lb = await desk.balancer()
     for values in (
         {"protocol": "UDP"},
-        {"protocol": "PROMETHEUS"},
+        {"protocol": "SCTP"},
     ):
         given = {"loadbalancer_id": lb["id"], "protocol": "HTTP", "protocol_port": 80} | values
         fault = await desk.post("/v2/lbaas/listeners", {"listener": given}, 501)

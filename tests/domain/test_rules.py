@@ -63,13 +63,26 @@ def test_monitors_fit_pools(kind: str, spoken: str) -> None:
 
 
 UNSUPPORTED: list[dict[str, Any]] = [
-    *({"listeners": [listener(protocol=p)]} for p in ("UDP", "SCTP", "PROMETHEUS")),
+    *({"listeners": [listener(protocol=p)]} for p in ("UDP", "SCTP")),
     *({"pools": [pool(protocol=p)]} for p in ("UDP", "SCTP")),
     *({"pools": [pool(healthmonitor={**MONITOR, "type": t})]} for t in ("UDP-CONNECT", "SCTP")),
     {"pools": [pool(session_persistence={"type": "ONE_PACKET_SCHEDULING"})]},
     {"listeners": [listener(protocol="TCP", l7policies=[policy()])]},
     {"listeners": [listener(protocol="HTTPS", l7policies=[policy()])]},
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("spoken", POOLS)
+def test_prometheus_listeners_have_neither_pools_nor_policies(spoken: str) -> None:
+    assert planted({"listeners": [listener(protocol="PROMETHEUS")]}).listeners
+    with_pool = {"default_pool": pool(protocol=spoken)}
+    refused_as(
+        Refused, {"listeners": [listener(protocol="PROMETHEUS", **with_pool)]}, "is invalid while"
+    )
+    with_policy = {"l7policies": [policy()]}
+    refused_as(
+        Refused, {"listeners": [listener(protocol="PROMETHEUS", **with_policy)]}, "L7 policies"
+    )
 
 
 @pytest.mark.parametrize("body", UNSUPPORTED, ids=str)

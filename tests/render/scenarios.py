@@ -49,6 +49,12 @@ _TLS: dict[str, Any] = {
 
 SCENARIOS: dict[str, dict[str, Any]] = {
     "simple": _served(_pool()),
+    "prometheus": {
+        "listeners": [_listener(80, default_pool={"name": "web"}),
+                      _listener(8088, protocol="PROMETHEUS", connection_limit=5,
+                                timeout_client_data=1000, allowed_cidrs=["10.0.0.0/8"])],
+        "pools": [_pool()],
+    },
     "tcp": _served(
         _pool(protocol="TCP", healthmonitor=_monitor("TCP")),
         protocol="TCP",
