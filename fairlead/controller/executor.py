@@ -254,7 +254,17 @@ class Executor:
         return step.port_id
 
     async def _destroy(self, step: steps.Destroy, scene: Scene) -> None:
-        await self._drivers.compute.delete(str(step.amphora_id))
+        """One that was replaced leaves the networks first: what it says there misleads neighbours.
+
+        They heard of the new one's VIP when it took it, and may have heard the old one since.
+        """
+        gone = str(step.amphora_id)
+        if scene.observation.configs:
+            for port in scene.amphora(step).ports.values():
+                await self._drivers.compute.detach(gone, port.mac)
+            for amphora_id in scene.observation.configs:
+                await self._announce(steps.Announce(amphora_id=amphora_id, gone=gone), scene)
+        await self._drivers.compute.delete(gone)
 
     async def _forget(self, step: steps.ForgetAmphora, scene: Scene) -> None:
         await self._drivers.store.drop_amphora(str(step.amphora_id))
