@@ -46,7 +46,12 @@ class Town:
         self.ids: dict[str, str] = {}
 
     def build(self) -> None:
-        """A new load balancer with one of each kind: what was there may be gone."""
+        """A new load balancer with one of each kind: what was there may be gone.
+
+        The one before goes: the subnet has not addresses for as many as there are operations.
+        """
+        before = f"{COLLECTIONS['loadbalancer']}/{self.ids.get('loadbalancer', uuid.uuid4())}"
+        self.session.delete(f"{self.url}/v2/{before}?cascade=true", timeout=20)
         self.ids = {}
         for kind, what in KINDS.items():
             place = COLLECTIONS[kind].format_map({f"{k}_id": i for k, i in self.ids.items()})
