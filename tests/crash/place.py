@@ -21,6 +21,7 @@ from fairlead.controller.observer import Drivers, observe
 from fairlead.drivers.amphora_rest import AmphoraRest
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.compute_host import ComputeHost
+from fairlead.drivers.fake import FakeVault
 from fairlead.drivers.network_local import NetworkLocal
 from fairlead.drivers.secrets_local import SecretsLocal
 from fairlead.plan.planner import amphora_id, next_wave
@@ -127,7 +128,7 @@ class Place:
             render = renderer(settings)
             for lb_id in lb_ids:
                 tree = await drivers.store.tree(lb_id)
-                world = (await observe(tree, drivers, render, epoch=1)).world
+                world = (await observe(tree, drivers, render, 1, {})).world
                 wave = next_wave(tree, world, datetime.now(UTC))
                 revisions = [(a.revision, a.wanted) for a in world.amphorae]
                 if wave or any(r is None or r != w for r, w in revisions):
@@ -151,6 +152,8 @@ class Place:
                 cpu_share=limits.cpu_share, pids=limits.pids,
             ),
             amphorae=amphorae,
+            vault=FakeVault(),  # Nothing here has a certificate.
+            clock=SystemClock(),
         )  # fmt: skip
 
     def namespace(self, lb_id: str) -> str:
