@@ -101,7 +101,7 @@ def server_words(pool: Pool, files: Files, *, http: bool) -> list[str]:
             words.append(f"crl-file {files.of('text', pool.crl_container_ref)}")
     if pool.tls_container_ref:
         words.append(f"crt {files.of('bundle', pool.tls_container_ref)}")
-    return [*words, *_shape(pool), *(_alpn(pool) if http else [])]
+    return [*words, *_shape(pool), *(_alpn(pool) if http else []), *_check_alpn(pool, http)]
 
 
 def strict_transport(listener: Listener) -> list[str]:
@@ -113,6 +113,16 @@ def strict_transport(listener: Listener) -> list[str]:
     parts += ["preload"] if listener.hsts_preload else []
     value = word("; ".join(parts))
     return [f"http-after-response set-header Strict-Transport-Security {value}"]
+
+
+def _check_alpn(pool: Pool, http: bool) -> list[str]:
+    """Checks are HTTP/1 where members speak it: HTTP/2 demands a Host, which not every check has.
+
+    Left alone, a check offers what traffic does, and speaks HTTP/1 whatever was chosen.
+    """
+    offered = pool.alpn_protocols or ()
+    chosen = [one for one in offered if one != "h2"] or offered
+    return [f"check-alpn {','.join(chosen)}"] if http and chosen else []
 
 
 def _shape(speaker: Listener | Pool) -> list[str]:
