@@ -24,6 +24,7 @@ from fairlead.controller.observer import (
     observe,
     port_name,
 )
+from fairlead.domain import shape
 from fairlead.domain.events import Event
 from fairlead.domain.observed import AmphoraSeen
 from fairlead.domain.tree import Tree
@@ -159,9 +160,9 @@ class Executor:
         seen = scene.amphora(step)
         if seen.instance is None:
             await self._drivers.store.restart_counting(seen.id)
-        await self._start(seen)
+        await self._start(seen, scene.tree)
 
-    async def _start(self, seen: AmphoraSeen) -> None:
+    async def _start(self, seen: AmphoraSeen, tree: Tree) -> None:
         """Have the machine running, with credentials that are new."""
         if seen.management is None or seen.record is None:
             raise Retryable("The amphora's management port or record is missing")
@@ -178,7 +179,14 @@ class Executor:
             health_managers=self._health_managers,
             heartbeat_interval=self._heartbeat_interval,
         )
-        await self._drivers.compute.create(AmphoraSpec(management=seen.management, boot=boot))
+        flavor = shape.of_flavor(tree.root.flavor_data)
+        spec = AmphoraSpec(
+            management=seen.management,
+            boot=boot,
+            memory_bytes=flavor.memory_bytes,
+            cpu_share=flavor.amphora_cpus,
+        )
+        await self._drivers.compute.create(spec)
         record = replace(seen.record, lb_network_ip=address, cert_expiration=credentials.not_after)
         await self._drivers.store.put_amphora(record)
         self._begun[seen.id] = self._clock.monotonic()
@@ -213,11 +221,11 @@ class Executor:
         """
         seen = scene.amphora(step)
         if seen.instance is None or not seen.instance.running:
-            await self._start(seen)
+            await self._start(seen, scene.tree)
         elif not self._fresh(seen.id):
             if await self._answers(seen, ANSWER_SECONDS):
                 return
-            await self._start(seen)
+            await self._start(seen, scene.tree)
             await self._drivers.compute.restart_agent(seen.id)
         await self._answered(seen)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from msgspec import Struct
 
 from fairlead.domain import types
-from fairlead.domain.bodies import converted
+from fairlead.domain.bodies import converted, refused
 from fairlead.domain.types import describe, field
 from fairlead.errors import Unsupported
 
@@ -27,11 +27,35 @@ class FlavorData(Struct, frozen=True, kw_only=True):
     loadbalancer_topology: Annotated[
         Topology, field("How many amphorae serve a load balancer. SINGLE: one.", nullable=False)
     ] = "SINGLE"
+    amphora_memory_mib: Annotated[
+        int | None,
+        field("Most memory that an amphora may use, in MiB.", nullable=False, ge=128, le=1 << 20),
+    ] = None
+    amphora_cpus: Annotated[
+        float | None,
+        field("Most processors that an amphora may use, such as 0.5 or 2.", nullable=False,
+              ge=0.1, le=1024),
+    ] = None  # fmt: skip
+    connection_limit: Annotated[
+        int | None,
+        field("Most connections at once, over all listeners of a load balancer.", nullable=False,
+              ge=10, le=2147483647),
+    ] = None  # fmt: skip
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The limit of memory in bytes."""
+        return None if self.amphora_memory_mib is None else self.amphora_memory_mib << 20
 
 
 class ZoneData(Struct, frozen=True, kw_only=True):
     """What an availability zone is."""
 
+    compute_zone: Annotated[
+        str | None,
+        field("Name of the place; shown as the cached_zone of amphorae.", nullable=False,
+              max_length=255),
+    ] = None  # fmt: skip
     valid_vip_networks: Annotated[
         tuple[str, ...] | None,
         field("Networks that VIPs may be on, a list of ids.", check=types.uuids, nullable=False),
@@ -68,12 +92,17 @@ def checked(declared: type[T], data: Mapping[str, Any], provider: str, what: str
     return _read(declared, data)
 
 
-def check_flavor(data: Mapping[str, Any], provider: str) -> FlavorData:
-    """The flavor, if amphorae can be like that."""
+def check_flavor(data: Mapping[str, Any], provider: str, *, maxconn: int) -> FlavorData:
+    """The flavor, if amphorae can be like that; `maxconn` is the most that any of them holds."""
     found = checked(FlavorData, data, provider, "flavor")
     if found.loadbalancer_topology not in _TOPOLOGIES:
         raise Unsupported(
             provider, f"loadbalancer_topology {found.loadbalancer_topology}; "
             f"supported: {', '.join(_TOPOLOGIES)}"
+        )  # fmt: skip
+    if (found.connection_limit or 0) > maxconn:
+        raise refused(
+            "connection_limit", found.connection_limit,
+            f"An amphora of this deployment holds at most {maxconn} connections.",
         )  # fmt: skip
     return found

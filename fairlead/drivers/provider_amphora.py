@@ -10,12 +10,16 @@ from fairlead.ports import Provider
 
 
 class AmphoraProvider:
-    """Under the name `amphora`, and under `octavia`, which other installations call it."""
+    """Under the name `amphora`, and under `octavia`, which other installations call it.
+
+    `maxconn` is the most connections that an amphora may hold.
+    """
 
     own = True
 
-    def __init__(self, name: str = "amphora") -> None:
+    def __init__(self, name: str = "amphora", *, maxconn: int = 8000) -> None:
         self.name = name
+        self._maxconn = maxconn
         self.description = "Amphorae of Fairlead itself."
 
     async def flavor_capabilities(self) -> Mapping[str, str]:
@@ -28,7 +32,7 @@ class AmphoraProvider:
 
     async def validate_flavor(self, data: Mapping[str, Any]) -> None:
         """As the port; `Unsupported` for an unknown key."""
-        shape.check_flavor(data, self.name)
+        shape.check_flavor(data, self.name, maxconn=self._maxconn)
 
     async def validate_zone(self, data: Mapping[str, Any]) -> None:
         """As the port; `Unsupported` for an unknown key."""

@@ -15,6 +15,7 @@ from datetime import datetime
 import msgspec
 
 from fairlead.domain.model import LoadBalancer
+from fairlead.domain import shape
 from fairlead.domain.observed import Amphora, AmphoraSeen, AmphoraStatus, Port, World
 from fairlead.domain.tree import Tree
 from fairlead.plan import steps
@@ -135,6 +136,7 @@ def _foundations(
             fresh = Amphora(
                 id=seen.id, loadbalancer_id=tree.id, slot=amphora_ids(tree).index(seen.id),
                 compute_id=seen.id, role="STANDALONE", status="BOOTING", created_at=now,
+                cached_zone=shape.of_zone(tree.root.zone_data).compute_zone,
             )  # fmt: skip
             yield steps.RecordAmphora(amphora_id=seen.id, record=fresh)
         if seen.management is None:

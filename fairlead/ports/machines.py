@@ -11,10 +11,15 @@ from fairlead.wire.boot import Boot
 
 
 class AmphoraSpec(Struct, frozen=True, kw_only=True):
-    """A machine to be made: its management card and what its agent is booted with."""
+    """A machine to be made: its management card and what its agent is booted with.
+
+    `memory_bytes` and `cpu_share` (in processors) are what it may use, None as much as any.
+    """
 
     management: Port
     boot: Boot
+    memory_bytes: int | None = None
+    cpu_share: float | None = None
 
 
 class Compute(Protocol):

@@ -4,10 +4,12 @@ PURE. Called by the controller to know the revision it wants and to send what ma
 equal trees and ports give an equal revision, whatever the epoch.
 """
 
+import math
 from collections.abc import Mapping
 
 import msgspec
 
+from fairlead.domain import shape
 from fairlead.domain.observed import Port
 from fairlead.domain.tree import Tree
 from fairlead.render.haproxy import Haproxy, Site, haproxy
@@ -25,6 +27,7 @@ def amphora_config(
     maxconn: int,
     ping_command: str,
     threads: int = 1,
+    processors: int = 1,
     directory: str = "/var/lib/amphora",
     files: Mapping[str, File] = {},
 ) -> AmphoraConfig:
@@ -32,10 +35,19 @@ def amphora_config(
 
     Needs the VIP's addresses in the tree and on the port `vip`, and a port on its network.
     `slot` is its place in the topology. `ping_command` and `directory` are paths as the amphora
-    sees them; `threads` are haproxy's. `files` are certificates by source; what lacks one of its
-    own is left out.
+    sees them; `threads` are haproxy's, and `maxconn` is the most that it can hold. A flavor may ask
+    for less, and for other processors, of which the host has `processors`. `files` are
+    certificates by source; what lacks one of its own is left out.
     """
-    site = Site(maxconn=maxconn, threads=threads, directory=directory, ping_command=ping_command)
+    flavor = shape.of_flavor(tree.root.flavor_data)
+    if flavor.amphora_cpus is not None:
+        threads = min(math.ceil(flavor.amphora_cpus), processors)
+    site = Site(
+        maxconn=min(flavor.connection_limit or maxconn, maxconn),
+        threads=threads,
+        directory=directory,
+        ping_command=ping_command,
+    )
     sources = {source: file.name for source, file in sorted(files.items())}
     balancing = haproxy(tree, site, sources)
     beside = {file.name: file for file in [*files.values(), *balancing.files]}

@@ -21,7 +21,8 @@ def policy(settings: Settings) -> Policy:
 
 def providers(settings: Settings) -> Providers:
     """The enabled providers."""
-    return Registry(AmphoraProvider(), AmphoraProvider("octavia"))
+    maxconn = settings.amphora.maxconn
+    return Registry(*(AmphoraProvider(n, maxconn=maxconn) for n in ("amphora", "octavia")))
 
 
 def vip_rules(settings: Settings) -> VipRules:

@@ -122,11 +122,12 @@ async def uninstall(settings: Settings) -> None:
 
 def renderer(settings: Settings) -> Renderer:
     """What amphorae of this host are to do, as a function of their trees."""
-    amphora = settings.amphora
+    amphora, processors = settings.amphora, os.cpu_count() or 1
     return partial(
         amphora_config,
         maxconn=amphora.maxconn,
         # As many as the processors that an amphora may and can use.
-        threads=min(math.ceil(amphora.cpu_share), os.cpu_count() or 1),
+        threads=min(math.ceil(amphora.cpu_share), processors),
+        processors=processors,
         ping_command=str(PING_COMMAND),
     )

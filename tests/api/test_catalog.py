@@ -325,6 +325,11 @@ async def test_zones_bound_where_vips_are(desk: Desk, admin: Desk) -> None:
 WRONG_DATA: list[tuple[str, Any, int, str]] = [
     ("flavorprofile", {"loadbalancer_topology": "ACTIVE_STANDBY"}, 501, "supported: SINGLE"),
     ("flavorprofile", {"loadbalancer_topology": "MANY"}, 400, "Value should be one of: SINGLE"),
+    ("flavorprofile", {"amphora_memory_mib": 127}, 400, "field/attribute amphora_memory_mib"),
+    ("flavorprofile", {"amphora_cpus": 0}, 400, "field/attribute amphora_cpus"),
+    ("flavorprofile", {"amphora_cpus": "fast"}, 400, "field/attribute amphora_cpus"),
+    ("flavorprofile", {"connection_limit": 8001}, 400, "holds at most 8000 connections"),
+    ("availability_zone_profile", {"compute_zone": 5}, 400, "field/attribute compute_zone"),
     ("flavorprofile", {"loadbalancer_topology": None}, 400, "None is not a valid option"),
     ("availability_zone_profile", {"valid_vip_networks": "x"}, 400, "valid_vip_networks"),
     ("availability_zone_profile", {"valid_vip_networks": ["x"]}, 400, "UUID format"),

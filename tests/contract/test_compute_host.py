@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from fairlead.drivers.compute_host import cards, sandbox
 from fairlead.errors import Refused, Retryable
 
 pytestmark = pytest.mark.root
+LIMITS = {"memory.limit_in_bytes", "memory.max", "cpu.cfs_quota_us", "cpu.max"}
 
 
 @pytest.fixture
@@ -249,6 +251,22 @@ async def test_limits_hold(host_rig: Any) -> None:
     await rig.compute.create(spec)
     grow = f"{sys.executable} -c 'b = bytearray(200 << 20)' && echo grown"
     assert "grown" not in rig.inside(spec.boot.amphora_id, grow).split()
+
+
+async def test_an_amphora_may_bring_limits_of_its_own(host_rig: Any) -> None:
+    usual, small = host_rig.spec(), host_rig.spec()
+    small = msgspec.structs.replace(small, memory_bytes=48 << 20, cpu_share=0.25)
+    for spec in (usual, small):
+        await host_rig.compute.create(spec)
+    said = {}
+    for spec in (usual, small):
+        groups = host_rig.cgroups(spec.boot.amphora_id)
+        if not groups:
+            pytest.skip("this host offers no cgroup controllers")
+        files = [f for g in groups for f in g.iterdir() if f.name in LIMITS]
+        said[spec.boot.amphora_id] = sorted(f.read_text().split()[0] for f in files)
+    assert said[usual.boot.amphora_id] == sorted(["100000", str(64 << 20)])
+    assert said[small.boot.amphora_id] == sorted(["25000", str(48 << 20)])
 
 
 def test_a_sandbox_that_cannot_start_says_why(own_network: None, tmp_path: Path) -> None:

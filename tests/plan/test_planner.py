@@ -65,6 +65,14 @@ def run(tree: Tree, world: World, waves: int = 30) -> tuple[Tree, World, list[st
     pytest.fail(f"does not converge: {transcript}")
 
 
+def test_a_record_tells_the_zone_that_its_load_balancer_is_in() -> None:
+    zoned = replace(root(), availability_zone="hall", zone_data={"compute_zone": "rack 1"})
+    _, world, _ = run(Tree(root=zoned), BUILT)
+    (amphora,) = world.amphorae
+    assert amphora.record is not None
+    assert amphora.record.cached_zone == "rack 1"
+
+
 def test_a_new_load_balancer_is_built_in_six_waves() -> None:
     world = BUILT
     tree, world, transcript = run(Tree(root=root()), world)

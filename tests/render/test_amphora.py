@@ -2,6 +2,7 @@
 
 import ipaddress
 import uuid
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -116,6 +117,30 @@ def test_what_is_missing_is_an_error() -> None:
         configured(SIMPLE, vip=port(VIP_NETWORK, "192.0.2.11/24"))
     with pytest.raises(KeyError):
         configured(SIMPLE, ports={OTHER: port(OTHER, "10.0.0.5/16")})
+
+
+@pytest.mark.parametrize(
+    ("flavor", "maxconn", "threads"),
+    [
+        ({}, 1000, 3),
+        ({"connection_limit": 50}, 50, 3),
+        ({"connection_limit": 5000}, 1000, 3),
+        ({"amphora_cpus": 0.5}, 1000, 1),
+        ({"amphora_cpus": 3.5}, 1000, 4),
+        ({"amphora_cpus": 64, "loadbalancer_topology": "SINGLE"}, 1000, 8),
+    ],
+)
+def test_a_flavor_asks_for_less_than_there_is(
+    flavor: dict[str, Any], maxconn: int, threads: int
+) -> None:
+    root = replace(SIMPLE.root, flavor_data=flavor)
+    text = amphora_config(
+        replace(SIMPLE, root=root),
+        {VIP_NETWORK: port(VIP_NETWORK, "192.0.2.20/24")},
+        port(VIP_NETWORK, f"{VIP4}/24", gateway="192.0.2.1"),
+        epoch=1, maxconn=1000, ping_command="/ping", threads=3, processors=8,
+    ).haproxy_cfg  # fmt: skip
+    assert text.split("\n")[1:3] == [f"    maxconn {maxconn}", f"    nbthread {threads}"]
 
 
 def test_equal_content_has_an_equal_revision() -> None:

@@ -47,7 +47,8 @@ _PACKAGES = {
 class ComputeHost:
     """`Compute` on this host, for the installation `instance` (6 hexadecimal digits).
 
-    `memory_bytes`, `cpu_share` (in processors) and `pids` limit each amphora. Bridges are looked
+    `memory_bytes`, `cpu_share` (in processors) and `pids` limit each amphora that does not bring
+    limits of its own. Bridges are looked
     up in the network namespace of the calling thread. `agent_command` runs inside the sandbox.
     """
 
@@ -132,7 +133,9 @@ class ComputeHost:
                     self._marker(amphora_id), home / "own", self._state_dir, self._agent_command
                 ),
                 namespace=cards.NAMES / name,
-                cgroups=self._cgroups.ensure(amphora_id),
+                cgroups=self._cgroups.ensure(
+                    amphora_id, memory_bytes=spec.memory_bytes, cpu_share=spec.cpu_share
+                ),
                 pid_file=home / "pid",
                 log=self._console(amphora_id),
             )

@@ -30,26 +30,23 @@ class Cgroups:
 
     def __init__(self, instance: str, *, memory_bytes: int, cpu_share: float, pids: int) -> None:
         self._branch = Path("fairlead") / instance
-        quota = max(int(cpu_share * _PERIOD), 1000)
-        self._version1 = {
-            "memory": {"memory.limit_in_bytes": str(memory_bytes)},
-            "cpu": {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)},
-            "pids": {"pids.max": str(pids)},
-        }
-        self._version2 = {
-            "memory.max": str(memory_bytes),
-            "cpu.max": f"{quota} {_PERIOD}",
-            "pids.max": str(pids),
-        }
+        self._memory_bytes, self._cpu_share, self._pids = memory_bytes, cpu_share, pids
         self._unified, self._roots = hierarchies()
         if not self._unified and len(self._roots) < len(_CONTROLLERS):
             lacking = sorted(set(_CONTROLLERS) - set(self._roots))
             _log.warning("cgroup.unavailable", controllers=lacking)
 
-    def ensure(self, amphora_id: str) -> list[Path]:
-        """Make the cgroups with their limits; the files a process enters them by."""
+    def ensure(
+        self, amphora_id: str, *, memory_bytes: int | None = None, cpu_share: float | None = None
+    ) -> list[Path]:
+        """Make the cgroups with their limits; the files a process enters them by.
+
+        What is not given of an amphora's own limits is as for all.
+        """
+        memory_bytes = memory_bytes or self._memory_bytes
+        quota = max(int((cpu_share or self._cpu_share) * _PERIOD), 1000)
         try:
-            return self._made(amphora_id)
+            return self._made(amphora_id, memory_bytes, quota)
         except OSError as error:
             if error.errno not in _FORBIDDEN:
                 raise
@@ -57,12 +54,22 @@ class Cgroups:
             self._unified, self._roots = None, {}
             return []
 
-    def _made(self, amphora_id: str) -> list[Path]:
+    def _made(self, amphora_id: str, memory_bytes: int, quota: int) -> list[Path]:
         if self._unified:
             self._delegate(self._unified)
-            return [_limit(self._unified / self._branch / amphora_id, self._version2)]
+            together = {
+                "memory.max": str(memory_bytes),
+                "cpu.max": f"{quota} {_PERIOD}",
+                "pids.max": str(self._pids),
+            }
+            return [_limit(self._unified / self._branch / amphora_id, together)]
+        apart = {
+            "memory": {"memory.limit_in_bytes": str(memory_bytes)},
+            "cpu": {"cpu.cfs_period_us": str(_PERIOD), "cpu.cfs_quota_us": str(quota)},
+            "pids": {"pids.max": str(self._pids)},
+        }
         return [
-            _limit(root / self._branch / amphora_id, self._version1[controller])
+            _limit(root / self._branch / amphora_id, apart[controller])
             for controller, root in self._roots.items()
         ]
 
