@@ -82,3 +82,27 @@ async def test_showing_one_object_costs_little_cpu(desk: Desk) -> None:
             await desk.client.get(url, headers=headers)
         rounds.append((time.process_time() - started) / 40 * 1000)
     assert min(rounds) < 2 * SHOW_MS, rounds
+
+
+async def test_the_catalog_and_quotas_cost_little(desk: Desk, admin: Desk) -> None:
+    """Lists do not grow with what they list; a limit costs the writes that add something one."""
+    profile = {"name": "p", "provider_name": "amphora", "flavor_data": "{}"}
+    body = {"flavorprofile": profile}
+    profile_id = (await admin.post("/v2/lbaas/flavorprofiles", body))["flavorprofile"]["id"]
+    for number in range(20):
+        flavor = {"name": f"f{number:02}", "flavor_profile_id": profile_id}
+        made = (await admin.post("/v2/lbaas/flavors", {"flavor": flavor}))["flavor"]["id"]
+        await admin.put(f"/v2/lbaas/quotas/p{number}", {"quota": {"pool": 5}}, 202)
+    for path in ("flavors", "quotas", "quotas/p1", f"flavors/{made}", "flavorprofiles"):
+        assert await cost(admin, "GET", f"/v2/lbaas/{path}") == 1
+    assert await cost(admin, "GET", f"/v2/lbaas/flavors?marker={made}&limit=5&sort=enabled") == 2
+    lb = (await desk.balancer(project_id=None))["id"]
+    pool = {"loadbalancer_id": lb, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+    await admin.put("/v2/lbaas/quotas/p1", {"quota": {"pool": -1}}, 202)
+    free = await cost(desk, "POST", "/v2/lbaas/pools", {"pool": pool})
+    await admin.put("/v2/lbaas/quotas/p1", {"quota": {"pool": 5}}, 202)
+    assert await cost(desk, "POST", "/v2/lbaas/pools", {"pool": pool}) == free + 1
+    plain = await cost(desk, "POST", LB, {"loadbalancer": {"vip_subnet_id": SUBNET}})
+    flavored = {"loadbalancer": {"vip_subnet_id": SUBNET, "flavor_id": made}}
+    assert await cost(desk, "POST", LB, flavored) == plain + 3
+    assert plain + 3 <= WRITE
