@@ -14,8 +14,8 @@ from datetime import datetime
 
 import msgspec
 
-from fairlead.domain.model import LoadBalancer
 from fairlead.domain import shape
+from fairlead.domain.model import LoadBalancer
 from fairlead.domain.observed import Amphora, AmphoraSeen, AmphoraStatus, Port, World
 from fairlead.domain.tree import Tree
 from fairlead.plan import steps
