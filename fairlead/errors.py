@@ -57,6 +57,15 @@ class Unsupported(FairleadError):
 
     def __init__(self, provider: str, what: str, *, asked: str = "option") -> None:
         super().__init__(f"Provider '{provider}' does not support a requested {asked}: {what}")
+        self.asked = asked
+
+
+class Unavailable(Unsupported):
+    """A provider that is enabled has no driver that can be loaded (HTTP 501)."""
+
+    def __init__(self, provider: str) -> None:
+        FairleadError.__init__(self, f"Provider '{provider}' was not found.")
+        self.asked = "driver"
 
 
 class Broken(FairleadError):

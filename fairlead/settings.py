@@ -104,6 +104,42 @@ class AuditSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """`log`, or the file that events are appended to, a line of JSON each."""
 
 
+class ProviderSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who provides load balancers. Drivers of third parties are octavia-lib's."""
+
+    enabled: dict[str, str] = msgspec.field(
+        default_factory=lambda: {
+            "amphora": "Amphorae of Fairlead itself.",
+            "octavia": "The same as amphora.",
+        }
+    )
+    """The providers that can be asked for, with descriptions; but for `amphora` and `octavia` they
+    are names of entry points in the group `octavia.api.drivers`."""
+
+    default: str = "amphora"
+    """The provider of load balancers whose request names none."""
+
+    call_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """How long a call of a third party's driver may take."""
+
+    status_socket: str | None = None
+    """Where third parties' drivers report statuses; none: `status.sock` in the state directory."""
+
+    stats_socket: str | None = None
+    """Where they report statistics; none: `stats.sock` in the state directory."""
+
+    get_socket: str | None = None
+    """Where they ask for objects; none: `get.sock` in the state directory."""
+
+    agents: tuple[str, ...] = ()
+    """Their long-running processes: entry points in the group
+    `octavia.driver_agent.provider_agents`."""
+
+    def __post_init__(self) -> None:
+        if self.default not in self.enabled:
+            raise ValueError(f"default: '{self.default}' is not one of the enabled providers")
+
+
 class ControllerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The reconcile loop."""
 
@@ -264,6 +300,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api: ApiSettings = ApiSettings()
     keystone: KeystoneSettings = KeystoneSettings()
     audit: AuditSettings = AuditSettings()
+    providers: ProviderSettings = ProviderSettings()
     controller: ControllerSettings = ControllerSettings()
     health: HealthSettings = HealthSettings()
     network: NetworkSettings = NetworkSettings()

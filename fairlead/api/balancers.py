@@ -17,6 +17,7 @@ from fairlead.api.certificates import Reader
 from fairlead.api.faults import json_response
 from fairlead.api.offers import chosen, vip_networks
 from fairlead.api.places import check_addresses, check_places, check_protocols
+from fairlead.api.telling import announcing
 from fairlead.domain import bodies, planting
 from fairlead.domain.model import Listener, LoadBalancer, Member
 from fairlead.domain.observed import Vip
@@ -80,7 +81,7 @@ async def _stored(call: Call, draft: Tree, members: Sequence[Mapping[str, Any]])
         # Rules about addresses and the VIP's networks can only be checked now.
         tree = planting.placed(draft, _with_vip(draft.root, vip))
         await check_places(call, tree, members)
-        return await call.services.store.create(tree)
+        return await call.services.store.create(tree, announcing(call.services))
     except BaseException:
         await call.services.network.release(vip.vip_port_id)
         raise

@@ -41,9 +41,13 @@ async def check_carried(call: Call, project_id: str | None, values: Mapping[str,
 
 
 async def allocated(call: Call, root: LoadBalancer, valid: Collection[str] = ()) -> Vip:
-    """The VIP a load balancer asks for, on a network that is allowed."""
+    """The VIP a load balancer asks for, on a network that is allowed.
+
+    The provider makes it, if it does such things.
+    """
     network = call.services.network
-    vip = await network.allocate_vip(root.id, str(root.project_id), VipRequest.of(root))
+    theirs = await call.services.providers.get(root.provider).allocate_vip(root)
+    vip = theirs or await network.allocate_vip(root.id, str(root.project_id), VipRequest.of(root))
     try:
         call.services.vips.check_network(vip.vip_network_id, valid)
     except Refused:

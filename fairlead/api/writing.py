@@ -18,6 +18,7 @@ from fairlead.api.certificates import Reader
 from fairlead.api.faults import json_response
 from fairlead.api.places import check_addresses, check_protocols, check_subnets
 from fairlead.api.reading import entry_of
+from fairlead.api.telling import announcing
 from fairlead.domain import bodies, edits, views
 from fairlead.domain.bodies import refused
 from fairlead.domain.model import KINDS
@@ -116,7 +117,9 @@ async def edit(
         reader.check(tree, after)
         return after
 
-    tree = await reader.behind(lambda: call.services.store.edit(lb_id, checked))
+    tree = await reader.behind(
+        lambda: call.services.store.edit(lb_id, checked, announcing(call.services))
+    )
     await call.services.queue.put(lb_id)
     log.info(
         "accepted",

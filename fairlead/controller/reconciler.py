@@ -138,11 +138,13 @@ class Reconciler:
         return None if tree is None else await self._converge(tree)
 
     async def _tree(self, lb_id: str) -> Tree | None:
+        """The tree, if there is one and its work is ours and not a third party's."""
         try:
-            return await self._drivers.store.tree(lb_id)
+            tree = await self._drivers.store.tree(lb_id)
         except NotFound:
             self._troubles.pop(lb_id, None)
             return None
+        return tree if tree.own else None
 
     async def _converge(self, tree: Tree) -> float | None:
         taken: set[Step] = set()

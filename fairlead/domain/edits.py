@@ -108,6 +108,25 @@ def remove(kind: str, object_id: str, *, cascade: bool = False) -> Edit:
     return edit
 
 
+def gone(kind: str, object_id: str) -> Edit:
+    """Mark an object as asked to go because its provider says that it is gone.
+
+    Nothing else is pending because of that: nobody is told.
+    """
+
+    def edit(tree: Tree) -> Tree:
+        known = {one.id: one for one in tree.everything()}
+        if object_id not in known or known[object_id].deleted_gen is not None:
+            return tree
+        after = remove(kind, object_id, cascade=True)(tree)
+        beside = [o for o in after.everything() if o.deleted_gen is None and o != known[o.id]]
+        return after.with_objects(
+            *(replace(o, changed_gen=known[o.id].changed_gen) for o in beside)
+        )
+
+    return edit
+
+
 def replace_members(
     pool_id: str,
     wanted: Sequence[Mapping[str, Any]],
@@ -145,7 +164,7 @@ def renew(slot: int | None = None) -> Edit:
     """
 
     def renewed(tree: Tree, old: Slot) -> Slot:
-        if old.since > max(tree.applied, tree.failed):
+        if tree.own and old.since > max(tree.applied, tree.failed):
             return old
         return replace(old, incarnation=old.incarnation + 1, since=tree.generation + 1)
 

@@ -1,7 +1,9 @@
 """Statuses, derived from what is stored and what was observed.
 
 PURE. provisioning_status follows from generations: an object is PENDING_* while the generation
-that made, changed or deleted it is not applied, ERROR when that generation was given up on.
+that made, changed or deleted it is not applied, ERROR when that generation was given up on. With
+a third party's provider its driver reports instead: what it said of an object counts until a newer
+generation touches that object.
 operating_status follows from the reports of amphorae, with Octavia's meanings. The store keeps
 SQL expressions equal to `provisioning` and `operating`; its contract suite compares them.
 """
@@ -22,12 +24,15 @@ _LISTENER = {"OPEN": ONLINE, "FULL": DEGRADED}
 
 def provisioning(tree: Tree, resource: Resource) -> str:
     """PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE, ACTIVE or ERROR."""
+    report = tree.reports.get(resource.id)
     if resource.deleted_gen is not None:
         since, pending = resource.deleted_gen, "PENDING_DELETE"
-    elif resource.created_gen > tree.applied:
+    elif resource.created_gen > tree.applied and report is None:
         since, pending = resource.changed_gen, "PENDING_CREATE"
     else:
         since, pending = resource.changed_gen, "PENDING_UPDATE"
+    if report is not None and report.generation >= since:
+        return report.status
     if since <= tree.applied:
         return "ACTIVE"
     return ERROR if tree.failed >= since else pending

@@ -31,10 +31,25 @@ R = TypeVar("R", bound=Resource)
 K = TypeVar("K", bound=Hashable)
 
 
+# The names under which Fairlead itself provides load balancers.
+OWN_PROVIDERS = frozenset({"amphora", "octavia"})
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The provisioning status a provider's driver gave an object, when that generation was newest.
+
+    ACTIVE, ERROR or PENDING_*; of an object that was asked to go, only ERROR is kept.
+    """
+
+    generation: int
+    status: str
+
+
 class Tree(Struct, frozen=True, kw_only=True, dict=True):
     """`objects` holds every object but the root by id, in order of creation.
 
-    `observed` are the operating statuses last observed, by id (see status.py).
+    `observed` are the operating statuses last observed, `reports` what a third party's provider
+    driver said last, both by id (see status.py). Trees of such providers are never `applied`.
     """
 
     root: LoadBalancer
@@ -43,11 +58,17 @@ class Tree(Struct, frozen=True, kw_only=True, dict=True):
     applied: int = 0
     failed: int = 0
     observed: Mapping[str, str] = {}
+    reports: Mapping[str, Report] = {}
 
     @property
     def id(self) -> str:
         """The load balancer's id."""
         return self.root.id
+
+    @property
+    def own(self) -> bool:
+        """Whether Fairlead's own amphorae serve it, and not a third party's provider."""
+        return self.root.provider in OWN_PROVIDERS
 
     @property
     def deleted(self) -> bool:

@@ -1,9 +1,12 @@
 """The provider that Fairlead itself is: haproxy in amphorae of its own."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from fairlead.domain import shape
+from fairlead.domain.model import LoadBalancer
+from fairlead.domain.observed import Vip
 from fairlead.domain.tree import Tree
 from fairlead.errors import Refused
 from fairlead.ports import Provider
@@ -17,10 +20,16 @@ class AmphoraProvider:
 
     own = True
 
-    def __init__(self, name: str = "amphora", *, maxconn: int = 8000) -> None:
+    def __init__(
+        self,
+        name: str = "amphora",
+        description: str = "Amphorae of Fairlead itself.",
+        *,
+        maxconn: int = 8000,
+    ) -> None:
         self.name = name
+        self.description = description
         self._maxconn = maxconn
-        self.description = "Amphorae of Fairlead itself."
 
     async def flavor_capabilities(self) -> Mapping[str, str]:
         """As the port."""
@@ -38,16 +47,21 @@ class AmphoraProvider:
         """As the port; `Unsupported` for an unknown key."""
         shape.checked(shape.ZoneData, data, self.name, "availability zone")
 
-    async def changing(self, before: Tree | None, after: Tree) -> None:
+    async def allocate_vip(self, root: LoadBalancer) -> Vip | None:
+        """The network driver does."""
+        return None
+
+    def changing(self, before: Tree | None, after: Tree) -> AbstractAsyncContextManager[None]:
         """Nothing to tell: the controller sees the tree."""
+        return nullcontext()
 
 
 class Registry:
-    """The enabled providers, the first one the default."""
+    """The enabled providers, and which of them is the default."""
 
-    def __init__(self, *providers: Provider) -> None:
+    def __init__(self, *providers: Provider, default: str = "amphora") -> None:
         self._providers = {provider.name: provider for provider in providers}
-        self.default = providers[0].name
+        self.default = default
 
     def all(self) -> Mapping[str, Provider]:
         """As the port."""

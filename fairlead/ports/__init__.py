@@ -11,7 +11,7 @@ are seconds.
 from fairlead.ports.catalog import Catalog
 from fairlead.ports.machines import Amphorae, AmphoraSpec, Compute, Heartbeats
 from fairlead.ports.network import Capability, Network, NetworkAdmin, VipRequest, WantedIp
-from fairlead.ports.providers import Provider, Providers
+from fairlead.ports.providers import DriverReports, Provider, Providers
 from fairlead.ports.quotas import Quotas
 from fairlead.ports.store import Store
 from fairlead.ports.trust import Credentials, Secrets
@@ -27,6 +27,7 @@ __all__ = [
     "Clock",
     "Compute",
     "Credentials",
+    "DriverReports",
     "Heartbeats",
     "Network",
     "NetworkAdmin",

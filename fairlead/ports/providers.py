@@ -1,9 +1,14 @@
 """Who provides load balancers: this product's own amphorae, or a third party's driver."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+from fairlead.domain.model import LoadBalancer
+from fairlead.domain.observed import Vip
 from fairlead.domain.tree import Tree
+from fairlead.wire.driver_agent import Said
+from fairlead.wire.heartbeat import Counters
 
 
 class Provider(Protocol):
@@ -34,10 +39,15 @@ class Provider(Protocol):
         """Refuse an availability zone's data."""
         ...
 
-    async def changing(self, before: Tree | None, after: Tree) -> None:
-        """Tell of an edit that is about to be stored (`before` is None at creation).
+    async def allocate_vip(self, root: LoadBalancer) -> Vip | None:
+        """A VIP of the provider's own making; None leaves it to the network driver."""
+        ...
 
-        When it raises, nothing is stored. Not called for `own` providers.
+    def changing(self, before: Tree | None, after: Tree) -> AbstractAsyncContextManager[None]:
+        """Entered to tell of an edit, which is stored inside (`before` None is a creation).
+
+        When entering raises, nothing is stored. When storing fails, the telling is taken back
+        as far as that can be done. Not called for `own` providers.
         """
         ...
 
@@ -56,4 +66,20 @@ class Providers(Protocol):
 
     def get(self, name: str) -> Provider:
         """`Refused` ("Provider 'X' is not enabled.") for others."""
+        ...
+
+
+class DriverReports(Protocol):
+    """What third parties' drivers report of their load balancers, and may ask."""
+
+    async def status(self, said: Sequence[Said]) -> None:
+        """Take statuses in, in this order; DELETED removes. `Malformed` when one cannot be."""
+        ...
+
+    async def statistics(self, counted: Mapping[str, Counters]) -> None:
+        """Set running totals by listener id."""
+        ...
+
+    async def tree_of(self, kind: str, object_id: str) -> Tree | None:
+        """The tree of a third party's object, which is not about to go; or None."""
         ...

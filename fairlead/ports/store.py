@@ -1,6 +1,7 @@
 """What is remembered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from fairlead.domain.edits import Edit
@@ -11,12 +12,22 @@ from fairlead.domain.tree import Tree
 from fairlead.domain.views import Entry
 from fairlead.wire.heartbeat import Counters
 
+Announce = Callable[[Tree | None, Tree], AbstractAsyncContextManager[None]]
+
+
+def unannounced(before: Tree | None, after: Tree) -> AbstractAsyncContextManager[None]:
+    """Nobody is told."""
+    return nullcontext()
+
 
 class Store(Protocol):
     """Desired trees, amphora records, observations, statistics and events."""
 
-    async def edit(self, lb_id: str, edit: Edit) -> Tree:
+    async def edit(self, lb_id: str, edit: Edit, announce: Announce = unannounced) -> Tree:
         """Apply a pure edit to the newest tree, save it with generation + 1, and return it.
+
+        `announce` is entered with the trees before and after, in the order in which the edits
+        of this process are saved; the edit is saved inside of it, so that it can refuse.
 
         Compare-and-set on the generation: when two edits meet, the later one is computed
         again from the newer tree. An edit that returns its input unchanged saves nothing.
@@ -26,8 +37,10 @@ class Store(Protocol):
         """
         ...
 
-    async def create(self, tree: Tree) -> Tree:
-        """Store a new tree of generation 1; `Conflict` when its id exists.
+    async def create(self, tree: Tree, announce: Announce = unannounced) -> Tree:
+        """Store a new tree of generation 1, announced as an edit (`before` is None).
+
+        `Conflict` when its id exists.
 
         `QuotaMet` as with `edit`; `Refused` when the catalog has not the root's flavor or
         availability zone (any more).
@@ -73,6 +86,25 @@ class Store(Protocol):
         """Record that `generation` could not be applied (status ERROR until it is)."""
         ...
 
+    async def locate(self, ids: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        """Kind and load balancer id of the objects among `ids` that exist."""
+        ...
+
+    async def report(self, lb_id: str, statuses: Mapping[str, str]) -> None:
+        """Set what a provider's driver reports of objects, given by id, as of now.
+
+        Of an object that was asked to go only ERROR counts.
+        """
+        ...
+
+    async def forget(self, lb_id: str, ids: Sequence[str]) -> None:
+        """Remove objects that their provider has removed; the load balancer's id: everything."""
+        ...
+
+    async def count_reported(self, counters: Mapping[str, Counters]) -> None:
+        """Set running totals of listeners that a third party's provider serves."""
+        ...
+
     async def put_amphora(self, amphora: Amphora) -> None:
         """Create or replace an amphora's record."""
         ...
@@ -102,7 +134,10 @@ class Store(Protocol):
         ...
 
     async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
-        """Totals per listener id over all amphorae there ever were; they never shrink."""
+        """Totals per listener id over all amphorae there ever were; they never shrink.
+
+        With a third party's provider: what its driver reports.
+        """
         ...
 
     async def counters(self, amphora_id: str) -> Mapping[str, Counters]:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from fairlead.domain import status
 from fairlead.domain.model import KINDS
 from fairlead.domain.types import Access, describe
-from fairlead.store.schema import observations, resources, trees
+from fairlead.store.schema import observations, reports, resources, trees
 
 Expression = sa.ColumnElement[Any]
 _BESIDE = ("id", "project_id", "name", "admin_state_up", "created_at", "updated_at")
@@ -29,12 +29,27 @@ _gone = resources.c.deleted_gen.is_not(None)
 _since = sa.case((_gone, resources.c.deleted_gen), else_=resources.c.changed_gen)
 
 PROVISIONING: Expression = sa.case(
+    (reports.c.generation >= _since, reports.c.provisioning_status),
     (_since <= trees.c.applied, "ACTIVE"),
     (_since <= trees.c.failed, status.ERROR),
     (_gone, "PENDING_DELETE"),
-    (resources.c.created_gen > trees.c.applied, "PENDING_CREATE"),
+    (
+        sa.and_(resources.c.created_gen > trees.c.applied, reports.c.id.is_(None)),
+        "PENDING_CREATE",
+    ),
     else_="PENDING_UPDATE",
 )
+
+
+def with_statuses(*columns: Any) -> sa.Select[Any]:
+    """A query of resources and of the tables that the two status expressions read."""
+    return (
+        sa.select(*columns)
+        .select_from(resources)
+        .join(trees, trees.c.lb_id == resources.c.lb_id)
+        .outerjoin(observations, observations.c.id == resources.c.id)
+        .outerjoin(reports, reports.c.id == resources.c.id)
+    )
 
 
 def operating(kind: str) -> Expression:

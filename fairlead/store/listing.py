@@ -5,7 +5,6 @@ Objects asked to go are listed until their deletion is settled. Called by sql.py
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,15 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from fairlead.domain.query import Query
 from fairlead.domain.views import Entry
 from fairlead.store import documents, paging
-from fairlead.store.fields import PROVISIONING, expressions, operating
+from fairlead.store.fields import PROVISIONING, expressions, operating, with_statuses
 from fairlead.store.links import links
-from fairlead.store.schema import observations, resources, trees
+from fairlead.store.schema import resources
 
 
 async def page(connection: AsyncConnection, query: Query) -> list[Entry]:
     """The entries a query asks for; `Refused` names an unknown field or marker."""
     source = paging.Source(
-        select=_joined,
+        select=with_statuses,
         scope=list(_scope(query)),
         fields=expressions(query.kind),
         key="id",
@@ -47,15 +46,6 @@ async def page(connection: AsyncConnection, query: Query) -> list[Entry]:
         )
         for one, row, its_links in zip(found, rows, related, strict=True)
     ]
-
-
-def _joined(*columns: Any) -> sa.Select[Any]:
-    return (
-        sa.select(*columns)
-        .select_from(resources)
-        .join(trees, trees.c.lb_id == resources.c.lb_id)
-        .outerjoin(observations, observations.c.id == resources.c.id)
-    )
 
 
 def _scope(query: Query) -> Iterator[sa.ColumnElement[bool]]:

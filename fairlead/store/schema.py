@@ -121,7 +121,7 @@ statistics = sa.Table(
     sa.Column("request_errors", sa.BigInteger, nullable=False),
 )
 
-# What amphorae that are gone had counted.
+# What amphorae that are gone had counted, or what a third party's driver counts.
 past_statistics = sa.Table(
     "past_statistics",
     metadata,

@@ -13,9 +13,9 @@ from fairlead.domain.model import KINDS
 from fairlead.domain.views import Entry
 from fairlead.errors import NotFound
 from fairlead.store import documents
-from fairlead.store.fields import PROVISIONING, operating
+from fairlead.store.fields import PROVISIONING, operating, with_statuses
 from fairlead.store.links import Wanted, links
-from fairlead.store.schema import observations, resources, trees
+from fairlead.store.schema import resources
 
 
 async def entry(
@@ -39,15 +39,9 @@ async def entry(
 
 @cache
 def _statement(kind: str, *, below: bool) -> sa.Select[Any]:
-    found = (
-        sa.select(
-            resources.c.doc,
-            PROVISIONING.label("provisioning"),
-            operating(kind).label("operating"),
-        )
-        .select_from(resources)
-        .join(trees, trees.c.lb_id == resources.c.lb_id)
-        .outerjoin(observations, observations.c.id == resources.c.id)
-        .where(resources.c.id == sa.bindparam("object_id"), resources.c.kind == kind)
-    )
+    found = with_statuses(
+        resources.c.doc,
+        PROVISIONING.label("provisioning"),
+        operating(kind).label("operating"),
+    ).where(resources.c.id == sa.bindparam("object_id"), resources.c.kind == kind)
     return found.where(resources.c.parent_id == sa.bindparam("parent")) if below else found

@@ -6,7 +6,8 @@ what makes them correct, also between processes, is the compare-and-set of trees
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from weakref import WeakValueDictionary
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -15,11 +16,12 @@ from fairlead.domain.edits import Edit
 from fairlead.domain.events import Event
 from fairlead.domain.observed import Amphora
 from fairlead.domain.query import Query
-from fairlead.domain.quota import Quota
+from fairlead.domain.quota import Quota, growth
 from fairlead.domain.tree import Tree
 from fairlead.domain.views import Entry
 from fairlead.errors import Stale
-from fairlead.store import amphorae, listing, records, single, trees
+from fairlead.ports.store import Announce, unannounced
+from fairlead.store import amphorae, listing, records, reports, single, trees
 from fairlead.store.catalog import SqlCatalog
 from fairlead.store.database import Database
 from fairlead.store.links import needs_queries
@@ -62,20 +64,33 @@ class SqlStore:
         """As the port: looks for a row of what matters."""
         await self._database.read(records.anything)
 
-    async def edit(self, lb_id: str, edit: Edit) -> Tree:
+    async def edit(self, lb_id: str, edit: Edit, announce: Announce = unannounced) -> Tree:
         """As the port; `Stale` when a hundred attempts met other changes."""
         async with self._turns.setdefault(lb_id, asyncio.Lock()):
             for _ in range(_EDIT_ATTEMPTS):
                 before = await self.tree(lb_id)
                 after = edit(before)
-                if after is before or await trees.save(self._database, before, after, self.quotas):
+                if after is before:
+                    return after
+                await self._may_be_told(before, after)
+                with suppress(Stale):
+                    async with announce(before, after):
+                        await trees.save(self._database, before, after, self.quotas)
                     return after
         raise Stale(f"Load Balancer {lb_id} is being changed from too many places at once.")
 
-    async def create(self, tree: Tree) -> Tree:
+    async def create(self, tree: Tree, announce: Announce = unannounced) -> Tree:
         """As the port."""
-        await self._database.write(lambda c: trees.insert(c, tree, self.quotas))
+        await self._may_be_told(None, tree)
+        async with announce(None, tree):
+            await self._database.write(lambda c: trees.insert(c, tree, self.quotas))
         return tree
+
+    async def _may_be_told(self, before: Tree | None, after: Tree) -> None:
+        """`QuotaMet` before a third party's driver hears of what could not be stored."""
+        if not after.own:
+            project_id, added = after.root.project_id, growth(before, after)
+            await self._database.read(lambda c: self.quotas.check(c, project_id, added))
 
     async def tree(self, lb_id: str) -> Tree:
         """As the port."""
@@ -116,6 +131,24 @@ class SqlStore:
     async def give_up(self, lb_id: str, generation: int, epoch: int) -> None:
         """As the port."""
         await self._database.write(lambda c: trees.give_up(c, lb_id, generation, epoch))
+
+    async def locate(self, ids: Collection[str]) -> Mapping[str, tuple[str, str]]:
+        """As the port; also objects that were asked to go."""
+        return await self._database.read(lambda c: reports.locate(c, ids))
+
+    async def report(self, lb_id: str, statuses: Mapping[str, str]) -> None:
+        """As the port; ids that the load balancer does not have are passed over."""
+        await reports.report(self._database, lb_id, statuses)
+
+    async def forget(self, lb_id: str, ids: Sequence[str]) -> None:
+        """As the port; harmless when nothing is left."""
+        await self._database.write(lambda c: reports.forget(c, lb_id, ids))
+        if lb_id in ids:
+            self._events.forget(lb_id)
+
+    async def count_reported(self, counters: Mapping[str, Counters]) -> None:
+        """As the port; other listeners are passed over."""
+        await reports.count(self._database, counters)
 
     async def put_amphora(self, amphora: Amphora) -> None:
         """As the port; `NotFound` when its load balancer is gone."""

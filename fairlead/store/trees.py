@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from fairlead.domain.model import KINDS, LoadBalancer, Resource
 from fairlead.domain.quota import growth
-from fairlead.domain.tree import Tree
-from fairlead.errors import Conflict, Fenced, NotFound
+from fairlead.domain.tree import Report, Tree
+from fairlead.errors import Conflict, Fenced, NotFound, Stale
 from fairlead.store import catalog, documents
 from fairlead.store.database import Database
 from fairlead.store.quotas import SqlQuotas
-from fairlead.store.schema import observations, resources, trees
+from fairlead.store.schema import observations, reports, resources, trees
 
 _LOAD = (
     sa.select(
@@ -31,10 +31,13 @@ _LOAD = (
         resources.c.doc,
         resources.c.id,
         observations.c.operating_status,
+        reports.c.generation.label("reported"),
+        reports.c.provisioning_status,
     )
     .select_from(trees)
     .join(resources, resources.c.lb_id == trees.c.lb_id)
     .outerjoin(observations, observations.c.id == resources.c.id)
+    .outerjoin(reports, reports.c.id == resources.c.id)
     .where(trees.c.lb_id == sa.bindparam("lb_id"))
     .order_by(resources.c.created_gen, resources.c.ordinal)
 )
@@ -68,6 +71,11 @@ async def load(connection: AsyncConnection, lb_id: str) -> Tree:
         applied=rows[0].applied,
         failed=rows[0].failed,
         observed={row.id: row.operating_status for row in rows if row.operating_status},
+        reports={
+            row.id: Report(generation=row.reported, status=row.provisioning_status)
+            for row in rows
+            if row.reported is not None
+        },
     )
 
 
@@ -87,24 +95,23 @@ async def insert(connection: AsyncConnection, tree: Tree, quotas: SqlQuotas) -> 
         raise Conflict(f"Load Balancer {tree.id} or one of its objects already exists.") from error
 
 
-async def save(database: Database, before: Tree, after: Tree, quotas: SqlQuotas) -> bool:
-    """Write what changed, unless the stored tree is no longer `before`: then False.
+async def save(database: Database, before: Tree, after: Tree, quotas: SqlQuotas) -> None:
+    """Write what changed; `Stale` when the stored tree is no longer `before`.
 
     `QuotaMet` when the project may not have what was added.
     """
     rows, added = list(_changed_rows(before, after)), growth(before, after)
     upsert = database.upsert(resources, keep=frozenset({"created_gen", "ordinal"}))
 
-    async def write(connection: AsyncConnection) -> bool:
+    async def write(connection: AsyncConnection) -> None:
         moved = {"of_lb": after.id, "before": before.generation, "after": after.generation}
         if (await connection.execute(_ADVANCE, moved)).rowcount != 1:
-            return False
+            raise Stale(f"Load Balancer {after.id} was changed meanwhile.")
         await quotas.check(connection, after.root.project_id, added)
         if rows:
             await connection.execute(upsert, rows)
-        return True
 
-    return await database.write(write)
+    await database.write(write)
 
 
 def _changed_rows(before: Tree, after: Tree) -> Iterator[dict[str, Any]]:

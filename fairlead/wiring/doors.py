@@ -1,11 +1,9 @@
-"""What callers may do, and who provides what they ask for."""
+"""What callers may do, and ask for."""
 
 from pathlib import Path
 
 from fairlead.api.policy import Policy
 from fairlead.api.vip_rules import VipRules
-from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
-from fairlead.ports import Providers
 from fairlead.settings import Settings
 
 
@@ -17,12 +15,6 @@ def policy(settings: Settings) -> Policy:
         new_only=api.policy_new_defaults,
         scoped=api.policy_enforce_scope,
     )
-
-
-def providers(settings: Settings) -> Providers:
-    """The enabled providers."""
-    maxconn = settings.amphora.maxconn
-    return Registry(*(AmphoraProvider(n, maxconn=maxconn) for n in ("amphora", "octavia")))
 
 
 def vip_rules(settings: Settings) -> VipRules:

@@ -26,10 +26,12 @@ from fairlead.controller.watch import Watch
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.queue_memory import MemoryQueue
 from fairlead.plan.suspicion import Limits
+from fairlead.ports import Providers
 from fairlead.settings import Settings
 from fairlead.store import SqlStore
 from fairlead.wiring import doors, identity
 from fairlead.wiring.places import only_one, private, same_drivers
+from fairlead.wiring.providers import Providing
 from fairlead.wiring.worlds import Outside, fake_world, host_world, renderer
 
 log = structlog.get_logger()
@@ -62,15 +64,17 @@ class Service:
             stack.push_async_callback(self.store.close)
             world = fake_world if self.settings.drivers == "fake" else host_world
             self.outside = await world(self.settings, self.clock, stack)
-            self.app = create_app(self._services(stack))
+            providing = Providing(self.settings, self.outside.vault)
+            self.app = create_app(self._services(providing.registry, stack))
             await self._start_controller(stack)
+            await providing.start_driver_agent(self.store, self.outside.network, stack)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
-    def _services(self, stack: AsyncExitStack) -> Services:
+    def _services(self, providers: Providers, stack: AsyncExitStack) -> Services:
         return Services(
             store=self.store,
             catalog=self.store.catalog,
@@ -79,7 +83,7 @@ class Service:
             network=self.outside.network,
             network_admin=self.outside.network_admin,
             vault=self.outside.vault,
-            providers=doors.providers(self.settings),
+            providers=providers,
             clock=self.clock,
             new_id=lambda: str(uuid.uuid4()),
             authenticator=identity.authenticator(self.settings, self.state_dir, self.clock, stack),

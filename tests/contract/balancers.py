@@ -23,6 +23,7 @@ from fairlead.store import SqlStore
 
 EPOCH = datetime(2026, 5, 1, 12, 0, 0, 123456, tzinfo=UTC)
 STATUSES = ("ONLINE", "OFFLINE", "DEGRADED", "ERROR", "DRAINING", "NO_MONITOR")
+REPORTS = ("ACTIVE", "ERROR", "PENDING_UPDATE")
 NAMES = ("", "a", "B", "b", "Ä", 'say "hi"', "100%", "a_b", "1")
 TAGS = ("red", "Red", "re", 'a"b', "a,b", ",", "\n", "ü", "\\")
 
@@ -216,4 +217,9 @@ async def planted(store: SqlStore, chance: random.Random, edits_made: int) -> Tr
     await store.observe(
         tree.id, {o.id: chance.choice(STATUSES) for o in tree.everything() if chance.random() < 0.6}
     )
+    await store.report(
+        tree.id, {o.id: chance.choice(REPORTS) for o in tree.everything() if chance.random() < 0.2}
+    )
+    for edit in gardener.edits(chance.randrange(3)):
+        tree = await store.edit(tree.id, edit)
     return await store.tree(tree.id)
