@@ -127,15 +127,19 @@ def _of_kind(word: str, kind: networks.Kind) -> Iterator[Operation]:
 
 def _of_tags(word: str, kind: networks.Kind) -> Iterator[Operation]:
     path = f"{kind.plural}/{{{kind.name}_id}}/tags"
-    rows: tuple[tuple[Method, str, str, Action, int, Any], ...] = (
-        ("GET", "get", "Show the tags of a", networks.show_tags, 200, None),
-        ("PUT", "replace", "Replace the tags of a", networks.replace_tags, 200, TagsBody),
-        ("DELETE", "remove", "Remove the tags of a", networks.remove_tags, 204, None),
-    )
-    for method, verb, summary, action, status, takes in rows:
+    rows: tuple[tuple[Method, str, str, str, Action, int, Any], ...] = (
+        ("GET", "", "get_{}_tags", "Show the tags of a", networks.show_tags, 200, None),
+        ("PUT", "", "replace_{}_tags", "Replace the tags of a", networks.replace_tags, 200,
+         TagsBody),
+        ("DELETE", "", "remove_{}_tags", "Remove the tags of a", networks.remove_tags, 204, None),
+        ("GET", "/{tag}", "has_{}_tag", "Look for a tag of a", networks.has_tag, 204, None),
+        ("PUT", "/{tag}", "add_{}_tag", "Add a tag to a", networks.add_tag, 201, None),
+        ("DELETE", "/{tag}", "remove_{}_tag", "Remove a tag of a", networks.remove_tag, 204, None),
+    )  # fmt: skip
+    for method, below, name, summary, action, status, takes in rows:
         yield _operation(
-            method, path, word, f"{verb}_{kind.name}_tags", f"{summary} {word}.", action,
-            status=status, takes=takes, gives=None if status == 204 else TagsBody,
+            method, path + below, word, name.format(kind.name), f"{summary} {word}.", action,
+            status=status, takes=takes, gives=TagsBody if status == 200 else None,
         )  # fmt: skip
 
 

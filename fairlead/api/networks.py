@@ -241,6 +241,35 @@ async def remove_tags(call: Call) -> Response[bytes]:
     return Response(b"", status_code=204)
 
 
+async def has_tag(call: Call) -> Response[bytes]:
+    """204 when an object has the tag that the path names, else 404."""
+    tag = _tag_of(call)
+    if tag not in notes_of(await _thing(call)).tags:
+        raise NotFound("Tag", tag)
+    return Response(b"", status_code=204)
+
+
+async def add_tag(call: Call) -> Response[bytes]:
+    """Give an object one more tag: 201."""
+    thing = await _thing(call)
+    given = {"tags": [*notes_of(thing).tags, _tag_of(call)]}
+    await Directory(call).tag(thing, bodies.read("tags", given, bodies.TagsBody).tags)
+    return Response(b"", status_code=201)
+
+
+async def remove_tag(call: Call) -> Response[bytes]:
+    """Take one tag of an object away: 204."""
+    thing, gone = await _thing(call), _tag_of(call)
+    if gone not in notes_of(thing).tags:
+        raise NotFound("Tag", gone)
+    await Directory(call).tag(thing, tuple(t for t in notes_of(thing).tags if t != gone))
+    return Response(b"", status_code=204)
+
+
+def _tag_of(call: Call) -> str:
+    return str(call.request.path_params["tag"])
+
+
 async def _thing(call: Call) -> Thing:
     kind = KINDS[call.kind]
     wanted = str(call.request.path_params[f"{kind.name}_id"])

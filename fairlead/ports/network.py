@@ -66,9 +66,8 @@ class Network(Protocol):
         free, and have every address. `Refused` names the field that is wrong or unknown;
         `Conflict` when the address or port is taken. Without a subnet: the one that contains
         the address, else the first of the network with two free addresses, IPv4 preferred,
-        which no additional VIP names. Asked again, the VIP stays what it was, while additional
-        addresses that are missing are added, and QoS policy and security groups become those of
-        the request.
+        which no additional VIP names. Asked again, the VIP stays what it was, while addresses that
+        are missing are added, and QoS policy and security groups become those of the request.
         """
         ...
 

@@ -272,6 +272,14 @@ async def test_tags(town: Town) -> None:
         await town.mary.put(path, {"tags": "x"}, 400)
         await town.rita.put(path, {"tags": []}, 403)
         await town.eve.get(path, 404)
+        assert await town.mary.put(f"{path}/c", None, 201) is None
+        await town.mary.get(f"{path}/c", 204)
+        await town.mary.delete(f"{path}/a")
+        await town.mary.delete(f"{path}/a", 404)
+        await town.mary.get(f"{path}/a", 404)
+        assert await town.mary.get(path) == {"tags": ["b", "c"]}
+        await town.mary.put(f"{path}/{'x' * 61}", None, 400)
+        await town.rita.put(f"{path}/d", None, 403)
         await town.mary.delete(path)
         assert await town.mary.get(path) == {"tags": []}
 

@@ -231,6 +231,21 @@ async def test_additional_vips_that_are_missing_are_added(world):
     assert [ip.subnet_id for ip in port.fixed_ips] == list(world.subnet_ids)
 
 
+async def test_addresses_that_were_lost_are_the_same_again(world):
+    request = VipRequest(vip_subnet_id=world.subnet_ids[0], additional_vips=(extra(world, 1),))
+    vip = await world.network.allocate_vip("lb1", "p1", request)
+    known = VipRequest(
+        vip_subnet_id=vip.vip_subnet_id, vip_address=vip.vip_address,
+        additional_vips=vip.additional_vips,
+    )  # fmt: skip
+    for kept in ([world.subnet_ids[0]], [world.subnet_ids[1]], []):
+        robbed = await world.network.ensure_port(
+            "vip:lb1", owner="lb1", network_id=world.network_id, subnet_ids=kept
+        )
+        assert [ip.subnet_id for ip in robbed.fixed_ips] == kept
+        assert await world.network.allocate_vip("lb1", "p1", known) == vip
+
+
 async def test_additional_vips_that_cannot_be_take_nothing(world):
     taken = VipRequest(vip_subnet_id=world.subnet_ids[0], vip_address="172.30.0.9")
     await world.network.allocate_vip("lb0", "p1", taken)

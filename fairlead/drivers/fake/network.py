@@ -234,6 +234,9 @@ class FakeNetwork:
         """The VIP's port with everything that is asked for."""
         wanted = {one.subnet_id: one.ip_address for one in request.additional_vips}
         fixed_ips = {ip.subnet_id: ip for ip in port.fixed_ips}
+        subnet_id, address = request.vip_subnet_id, request.vip_address
+        if subnet_id and address and subnet_id not in fixed_ips:  # it was lost
+            fixed_ips[subnet_id] = self._address(port.network_id, subnet_id, address)
         if set(wanted) >= set(fixed_ips):
             raise Refused("additional_vips: the VIP's own subnet has its address already.")
         for subnet_id, address in wanted.items():
@@ -355,7 +358,7 @@ def _made_up(subnet_id: str, address: str | None = None) -> Subnet:
     """A subnet around `address`, or wherever its id says."""
     digest = hashlib.sha256(subnet_id.encode()).digest()
     around = ip_address(address or f"10.{digest[0]}.{digest[1]}.0")
-    base = ip_network(f"{around}/{24 if around.version == 4 else 64}", strict=False)
+    base = ip_network(f"{around}/{20 if around.version == 4 else 64}", strict=False)
     if subnet_id == MANAGEMENT_NETWORK:
         base = ip_network(_MANAGEMENT_RANGE)
     return Subnet(

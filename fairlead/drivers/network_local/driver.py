@@ -104,7 +104,9 @@ class NetworkLocal(UserNetworks):
                 return await self._claim(lb_id, project_id, request)
             segment = await self._vip_segment(project_id, request)
             first = placement.address_on_segment(segment, request, seed)
-            more = placement.additional_addresses(segment, request.additional_vips, first, seed)
+            more = placement.additional_addresses(
+                segment, request.additional_vips, [first.subnet_id], seed
+            )
             port = self._driver_port(
                 name, attempt, lb_id, segment.network.id, [first, *more], project_id
             )
@@ -197,17 +199,16 @@ class NetworkLocal(UserNetworks):
         return placement.vip_of(port, fixed_ip, request)
 
     async def _completed(self, port: Port, request: VipRequest, seed: str) -> Port:
-        """The VIP's port with the additional addresses it lacks."""
-        missing = placement.missing_on_port(port, request)
-        if not missing:
+        """The VIP's port with the addresses it lacks."""
+        lost = placement.lost_from_port(port, request)
+        if not lost:
             return port
         segment = await self._ledger.segment(network_id=port.network_id, subnet_id=None)
         if segment is None:
             raise NotFound("Network", port.network_id)
-        first = placement.address_found(port, request)
-        added = placement.additional_addresses(segment, missing, first, seed)
-        renewed = {one.subnet_id for one in missing}
+        renewed = {one.subnet_id for one in lost}
         kept = [ip.subnet_id for ip in port.fixed_ips if ip.subnet_id not in renewed]
+        added = placement.additional_addresses(segment, lost, kept, seed)
         return await self._change(port, port.owner, kept, added)
 
     async def _vip_segment(self, project_id: str, request: VipRequest) -> Segment:

@@ -8,7 +8,7 @@ Everything is decided on what the ledger has read; a race lost afterwards is dec
 Called by the driver and its part for users.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from ipaddress import ip_network
 
 from fairlead.domain.model import AdditionalVip
@@ -96,9 +96,9 @@ def address_on_segment(segment: Segment, request: VipRequest, seed: str) -> Fixe
 
 
 def additional_addresses(
-    segment: Segment, wanted: Sequence[AdditionalVip], first: FixedIp, seed: str
+    segment: Segment, wanted: Sequence[AdditionalVip], taken: Collection[str], seed: str
 ) -> list[FixedIp]:
-    """A free address for each additional VIP; as `address_on_segment`."""
+    """A free address for each additional VIP, as `address_on_segment`; not on subnets taken."""
     found = []
     for one in wanted:
         subnet = segment.subnet(one.subnet_id)
@@ -108,7 +108,7 @@ def additional_addresses(
                 "All VIP subnets must belong to the same network, and it is not on "
                 f"{segment.network.id}.",
             )
-        if subnet.id == first.subnet_id:
+        if subnet.id in taken:
             raise _bad_additional(subnet.id, "It is the VIP's own: one address for each subnet.")
         if one.ip_address:
             field = "additional_vips.ip_address"
@@ -126,6 +126,15 @@ def missing_on_port(port: Port, request: VipRequest) -> list[AdditionalVip]:
         for one in request.additional_vips
         if one.subnet_id not in on or one.ip_address not in (None, on[one.subnet_id])
     ]
+
+
+def lost_from_port(port: Port, request: VipRequest) -> list[AdditionalVip]:
+    """The addresses that a VIP's port lacks; the VIP's own, too, if it is named."""
+    subnet_id, address = request.vip_subnet_id, request.vip_address
+    lost = missing_on_port(port, request)
+    if subnet_id and address and subnet_id not in {ip.subnet_id for ip in port.fixed_ips}:
+        lost.append(AdditionalVip(subnet_id=subnet_id, ip_address=address))
+    return lost
 
 
 def asked_address(segment: Segment, subnet_id: str | None, address: str, field: str) -> FixedIp:
