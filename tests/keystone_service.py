@@ -160,23 +160,26 @@ class KeystoneService:
             return str(found[0]["id"])
         return str(self.call("POST", "/roles", {"role": {"name": name}})["role"]["id"])
 
-    def register(self, **urls: str) -> None:
-        """Put services into the catalog, by type: load_balancer="http://..."."""
+    def register(self, region: str = REGION, **urls: str) -> None:
+        """Put services into a region's catalog, by type: load_balancer="http://..."."""
+        self.call("PUT", f"/regions/{region}", {"region": {}})
         for name, url in urls.items():
             kind = name.replace("_", "-")
             body = {"service": {"type": kind, "name": kind}}
             service_id = self.call("POST", "/services", body)["service"]["id"]
             endpoint = {"service_id": service_id, "interface": "public", "url": url}
-            self.call("POST", "/endpoints", {"endpoint": {**endpoint, "region_id": REGION}})
+            self.call("POST", "/endpoints", {"endpoint": {**endpoint, "region_id": region}})
 
-    def cloud(self, user: str, password: str = "secret", *, project: str) -> dict[str, Any]:
+    def cloud(
+        self, user: str, password: str = "secret", *, project: str, region: str = REGION
+    ) -> dict[str, Any]:
         """An entry of clouds.yaml for a user."""
         auth = {
             "auth_url": self.url, "username": user, "password": password,
             "user_domain_name": "Default", "project_name": project,
             "project_domain_name": "Default",
         }  # fmt: skip
-        return {"auth": auth, "region_name": REGION, "identity_api_version": "3"}
+        return {"auth": auth, "region_name": region, "identity_api_version": "3"}
 
     def environment(self, user: str, password: str = "secret", *, project: str) -> dict[str, str]:
         """The same for the command line's environment."""

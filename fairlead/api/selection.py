@@ -30,6 +30,11 @@ STATUSES = ("provisioning_status", "operating_status")
 TAGS = {"tags": "tags", "tags-any": "tags_any", "not-tags": "not_tags",
         "not-tags-any": "not_tags_any"}  # fmt: skip
 _PAGING = frozenset({"fields", "sort", "sort_key", "sort_dir", "limit", "marker", "page_reverse"})
+# The SDK asks for these under names of its own.
+_SAID_BY_CLIENTS = {
+    ("listener", "load_balancer_id"): "loadbalancer_id",
+    ("l7rule", "rule_value"): "value",
+}
 _OWNER = frozenset({"project_id", "tenant_id"})
 # What belongs to a project although no field says so: amphorae are their load balancer's owner's.
 _OWNED = frozenset({"amphora"})
@@ -131,7 +136,8 @@ def _is_plain(hint: Any) -> bool:
 def _filters(kind: str, given: Parameters) -> dict[str, object]:
     fields, derived = filterable(kind), statuses(kind)
     found: dict[str, object] = {}
-    for name, text in given.pairs:
+    for said, text in given.pairs:
+        name = _SAID_BY_CLIENTS.get((kind, said), said)
         if name in _PAGING or (name in TAGS and kind in KINDS):
             continue
         if name in _OWNER and ("project_id" in fields or kind in _OWNED):

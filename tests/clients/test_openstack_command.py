@@ -155,14 +155,14 @@ def test_providers_flavors_and_zones(osc: Openstack) -> None:
 
 def test_quotas(osc: Openstack, cloud: Cloud) -> None:
     project = cloud.project
-    assert osc.json(f"{LB} quota defaults show")["load_balancer"] == "unlimited"
+    assert osc.json(f"{LB} quota defaults show")["load_balancer"] == -1
     osc(f"{LB} quota set {project} --loadbalancer 1 --pool 9")
     assert osc.json(f"{LB} quota show {project}")["load_balancer"] == 1
     assert "Quota has been met" in osc.refused(f"{LB} create --name more --vip-subnet-id front-v4")
     assert len(osc.json(f"{LB} quota list")) == 1
     osc(f"{LB} quota unset {project} --loadbalancer")
     osc(f"{LB} quota reset {project}")
-    assert osc.json(f"{LB} quota show {project}")["pool"] == "unlimited"
+    assert osc.json(f"{LB} quota show {project}")["pool"] == -1
 
 
 def test_the_end_of_the_day(osc: Openstack) -> None:

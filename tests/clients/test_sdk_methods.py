@@ -103,7 +103,8 @@ def test_policies_and_rules(octavia: Recorder) -> None:
     assert octavia.get_l7_rule(rule, policy).rule_value == "/x"
     assert octavia.update_l7_rule(rule, policy, rule_value="/y").rule_value == "/y"
     assert octavia.find_l7_rule(rule.id, policy).id == rule.id
-    assert [one.id for one in octavia.l7_rules(policy)] == [rule.id]
+    assert [one.id for one in octavia.l7_rules(policy, rule_value="/y")] == [rule.id]
+    assert list(octavia.l7_rules(policy, rule_value="/x")) == []
     octavia.delete_l7_rule(rule, policy)
     octavia.delete_l7_policy(policy)
     octavia.wait_for_delete(policy, **SOON)
