@@ -48,7 +48,12 @@ class Caller(Struct, frozen=True, kw_only=True):
 
 
 class Authenticator(Protocol):
-    """Turns credentials into a caller."""
+    """Turns credentials into a caller.
+
+    `own_projects` says that projects are known to this service alone: their names are their ids.
+    """
+
+    own_projects: bool
 
     async def authenticate(self, headers: Mapping[str, str]) -> Caller:
         """The caller behind a request's headers (names in lower case); `Unauthorized`."""

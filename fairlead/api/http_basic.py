@@ -53,6 +53,8 @@ class _Contents(Struct, frozen=True):
 class HttpBasic:
     """Authenticates by the two files; they must exist and be well-formed at the start."""
 
+    own_projects = True
+
     def __init__(self, htpasswd: Path, users: Path) -> None:
         self._files = (htpasswd, users)
         self._key = secrets.token_bytes(32)

@@ -50,6 +50,8 @@ class _Verdict(Struct, frozen=True):
 class Keystone:
     """Authenticates by tokens; `uri` tells clients where to get one."""
 
+    own_projects = False
+
     def __init__(
         self, tokens: Tokens, *, uri: str, cache_seconds: float, now: Callable[[], datetime]
     ) -> None:

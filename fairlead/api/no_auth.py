@@ -8,6 +8,8 @@ from fairlead.api.access import Caller
 class NoAuth:
     """Everybody may do everything, in the project that the header X-Project-Id names."""
 
+    own_projects = True
+
     def __init__(self, default_project: str = "default") -> None:
         self._default_project = default_project
 

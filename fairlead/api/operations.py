@@ -7,7 +7,7 @@ below the version.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from fairlead.api import amphorae, balancers, catalog, providers, quotas, reading, writing
+from fairlead.api import amphorae, balancers, catalog, projects, providers, quotas, reading, writing
 from fairlead.api.operation import Action, Method, Operation
 from fairlead.domain.model import KINDS
 
@@ -29,6 +29,7 @@ COLLECTIONS: dict[str, str] = {
 AREAS: tuple[Callable[[], Iterable[Operation]], ...] = (
     amphorae.operations,
     catalog.operations,
+    projects.operations,
     providers.operations,
     quotas.operations,
 )

@@ -68,6 +68,7 @@ RULES: dict[str, dict[str, str]] = {
     "healthmonitor": _TREE,
     "l7policy": _TREE,
     "l7rule": _TREE,
+    "project": {"get_one": _READ},
     "quota": {
         "get_all": _READ_QUOTA, "get_all-global": _READ_QUOTA_GLOBAL, "get_one": _READ_QUOTA,
         "get_defaults": _READ_QUOTA, "put": _WRITE_QUOTA, "delete": _WRITE_QUOTA,

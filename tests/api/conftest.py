@@ -38,6 +38,8 @@ WIDE = Subnet(
 class Names:
     """Authentication by a header: "user project role,role"; system and domain are no projects."""
 
+    own_projects = True
+
     async def authenticate(self, headers: Any) -> Caller:
         said = headers.get("x-test-user", "").split()
         if not said:

@@ -34,7 +34,7 @@ OPERATIONS = {operation.name: operation for operation in operations()}
 DOCUMENT: Any = json.loads(msgspec.json.encode(document(with_networks=True)))
 
 # Whose a resource is: a project's, everybody's to read, or the operators' alone.
-PROJECTS = {*KINDS, "quota", "secret"}
+PROJECTS = {*KINDS, "project", "quota", "secret"}
 EVERYBODYS = {"flavor", "availability-zone", "provider"}
 OPERATORS = {
     "amphora", "flavor-profile", "availability-zone-profile", "provider-flavor",

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from fairlead.domain.quota import Quota
 from fairlead.store import SqlStore
-from tests.api.conftest import LB, SUBNET, Desk, House
+from tests.api.conftest import LB, SUBNET, Desk, House, Names
 from tests.api.test_resources import build
 
 QUOTAS = "/v2/lbaas/quotas"
@@ -255,3 +256,23 @@ async def test_nobody_is_bounded_where_nobody_is_known(tmp_path: Path) -> None:
     await house.desk("mary p1 member").balancer()
     await house.client.aclose()
     await store.close()
+
+
+async def test_a_project_is_its_id_where_no_keystone_knows_it(
+    house: House, desk: Desk, admin: Desk
+) -> None:
+    shown = (await desk.get("/projects/p1"))["project"]
+    assert (shown["id"], shown["name"], shown["enabled"]) == ("p1", "p1", True)
+    await desk.get("/projects/p2", 403)
+    assert (await admin.get("/projects/new"))["project"]["id"] == "new"
+    await admin.get(f"/projects/{'x' * 37}", 404)
+
+
+async def test_with_keystone_projects_are_its_own(house: House) -> None:
+    class Tokens(Names):
+        own_projects = False
+
+    client = house.serving(replace(house.services, authenticator=Tokens()))
+    async with client:
+        answer = await client.get("/projects/p1", headers={"x-test-user": "root ops admin"})
+    assert answer.status_code == 404
