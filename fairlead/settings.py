@@ -281,6 +281,28 @@ class TlsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return TlsPolicy(**msgspec.structs.asdict(self))
 
 
+class SecretSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificates and keys of users."""
+
+    store: Literal["local", "barbican"] = "local"
+    """Where they are kept: `local` is this service, which then has Barbican's API under `/v1`."""
+
+    barbican_url: str | None = None
+    """Barbican's address, such as `https://barbican:9311`; nothing is ever read anywhere else."""
+
+    barbican_auth: Literal["keystone", "noauth"] = "keystone"
+    """Whether the user of `[keystone]` logs in for that, to the project that is being read for."""
+
+    key_file: str | None = None
+    """The keys that seal stored secrets; none is the file `vault.keys` in the state directory."""
+
+    per_project: Annotated[int, Meta(ge=0)] = 1000
+    """The most secrets, and the most containers, that a project can have."""
+
+    url: str | None = None
+    """What URLs of secrets begin with (`https://lb.example.com`); none is the request's host."""
+
+
 class FakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The in-memory world of `--drivers fake`."""
 
@@ -308,6 +330,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     amphora: AmphoraSettings = AmphoraSettings()
     quota: Quota = Quota()
     tls: TlsSettings = TlsSettings()
+    secrets: SecretSettings = SecretSettings()
     fake: FakeSettings = FakeSettings()
 
 

@@ -13,7 +13,7 @@ from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
-from fairlead.api import health_check, network_operations, pages
+from fairlead.api import health_check, network_operations, pages, secrets
 from fairlead.api.calls import admitted, check_acceptable
 from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
 from fairlead.api.openapi import document
@@ -21,7 +21,11 @@ from fairlead.api.operation import Operation
 from fairlead.api.operations import VERSIONS, operations
 from fairlead.api.request_ids import stamp
 from fairlead.api.services import Services
-from fairlead.api.versions import network_version_document, version_document
+from fairlead.api.versions import (
+    network_version_document,
+    secret_version_document,
+    version_document,
+)
 from fairlead.errors import FairleadError
 
 AnyRequest = Request[Any, Any, Any]
@@ -37,6 +41,7 @@ def create_app(services: Services) -> Litestar:
     handlers += [
         _open(["/"], version_document),
         _open(greeted, lambda _request: "v2"),
+        _open([secrets.VERSION], secret_version_document),
         _open(["/openapi.json"], lambda _request: document(with_networks=with_networks)),
         *pages.handlers(),
     ]
@@ -73,7 +78,10 @@ def _admitting(
     services: Services, operation: Operation
 ) -> Callable[[AnyRequest], Awaitable[Response[bytes]]]:
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        call = await admitted(services, request, operation.kind, operation.resource, operation.rule)
+        call = await admitted(
+            services, request, operation.kind, operation.resource, operation.rule,
+            json=operation.gives is not bytes,
+        )  # fmt: skip
         return await operation.action(call)
 
     return handle
@@ -88,8 +96,12 @@ def _open(paths: list[str], content: Callable[[AnyRequest], Any]) -> HTTPRouteHa
 
 
 def _paths(path: str) -> list[str]:
-    """Where an operation answers: below both versions, and with "lbaas" left out."""
-    short = path.removeprefix("lbaas/")
+    """Where an operation answers: below both versions, and with "lbaas" left out.
+
+    The secret store also answers without its version: the OpenStack command line, logged in by a
+    password, leaves it out.
+    """
+    short = path.removeprefix("lbaas/").removeprefix(secrets.VERSION)
     typed = [re.sub(r"\{(\w+)\}", r"{\1:str}", p) for p in dict.fromkeys((path, short))]
     if path.startswith("/"):
         return typed

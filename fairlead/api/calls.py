@@ -106,11 +106,18 @@ class Call(Struct, frozen=True):
 
 
 async def admitted(
-    services: Services, request: Request[Any, Any, Any], kind: str, resource: str, action: str
+    services: Services,
+    request: Request[Any, Any, Any],
+    kind: str,
+    resource: str,
+    action: str,
+    *,
+    json: bool = True,
 ) -> Call:
-    """The call behind a request; `Unauthorized` or 406 otherwise."""
+    """The call behind a request; `Unauthorized`, or 406 where the answer is `json`, otherwise."""
     request_id(request.scope)
-    check_acceptable(request)
+    if json:
+        check_acceptable(request)
     caller = await services.authenticator.authenticate(request.headers)
     structlog.contextvars.bind_contextvars(user=caller.user, project_id=caller.project_id)
     audit.begin(request.scope, caller, resource, action)

@@ -53,6 +53,7 @@ def _clouds(url: str, username: str, password: str) -> dict[str, Any]:
         "auth": {"endpoint": at, "username": username, "password": password},
         "load_balancer_endpoint_override": at,
         "network_endpoint_override": f"{at}/v2.0",
+        "key_manager_endpoint_override": f"{at}/v1",
     }
     return {"clouds": {CLOUD: cloud}}
 

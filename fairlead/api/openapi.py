@@ -26,6 +26,10 @@ _ABOUT = (
     "/v2.0, and what stands below /v2/lbaas also directly below the version. Changes are "
     "accepted at any time, also while a load balancer is PENDING_*."
 )
+_OCTETS: Json = {
+    "application/octet-stream": {"schema": {}},
+    "text/plain": {"schema": {"type": "string"}},
+}
 # What is true of every kind of the tree, by policy rule; operations may say something of their own.
 _SAYS = {
     "get_all": "Objects of the caller's project; of every project for operators. Any field with a "
@@ -88,7 +92,7 @@ class _Schemas:
         faults = [shape for one in used for shape, _ in one.examples]
         served = _served(with_networks=with_networks)
         named = dict.fromkeys(body for o in served for body in (o.takes, o.gives))
-        areas = [body for body in named if isinstance(body, type)]
+        areas = [body for body in named if isinstance(body, type) and body is not bytes]
         types = [*self._requests.values(), *self._answers.values(), *faults, Link, *areas]
         found, self.components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
         self._by_type = dict(zip(types, found, strict=True))
@@ -144,9 +148,12 @@ def _described(operation: Operation, schemas: _Schemas) -> Json:
         },
     }
     if operation.takes:
-        body = schemas.request(operation.kind, operation.takes)
-        found["requestBody"] = {"required": True,
-                                "content": _content(body, _asked(operation, schemas))}  # fmt: skip
+        if operation.takes is bytes:
+            content = _OCTETS
+        else:
+            body = schemas.request(operation.kind, operation.takes)
+            content = _content(body, _asked(operation, schemas))
+        found["requestBody"] = {"required": True, "content": content}
     return found
 
 
@@ -169,6 +176,8 @@ def _asked(operation: Operation, schemas: _Schemas) -> Json:
 def _success(operation: Operation, schemas: _Schemas) -> Json:
     if operation.gives is None:
         return {"description": "Accepted; the answer has no body."}
+    if operation.gives is bytes:
+        return {"description": "As asked.", "content": _OCTETS}
     body = schemas.answer(operation.kind, operation.gives)
     if isinstance(operation.gives, str) and operation.kind in KINDS:
         shown = openapi_samples.answer(operation.kind, operation.gives, operation.method)
@@ -257,6 +266,7 @@ def _open_paths() -> dict[str, Json]:
     """What needs no credentials."""
     rows = (
         ("/", "list_versions", "List the API's versions."),
+        ("/v1", "get_secret_version", "Name the version of the secret store."),
         ("/v2", "get_version", "Name the version."),
         ("/openapi.json", "get_openapi", "Show this document."),
     )

@@ -5,7 +5,7 @@ operation has follows from what it is: whether it has a body, a path with ids, a
 area adds stands in `Operation.errors`. Called by openapi.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -148,13 +148,36 @@ FAILURES: dict[str, Failure] = {
         }}),),
     ),
 }  # fmt: skip
+# Those of areas that answer all errors in the shape of routing ones.
+FAILURES |= {
+    f"Plain{name}": Failure(
+        status=FAILURES[name].status,
+        meaning=meaning,
+        examples=_routing(FAILURES[name].status, detail),
+    )
+    for name, meaning, detail in (
+        ("BadRequest", "The request breaks a rule.", "'payload' must not be empty."),
+        ("BadList", "A filter or the page is wrong.", "'bits' should be a number."),
+        ("Forbidden", "The caller's roles do not allow it, or a quota is met.",
+         str(errors.Forbidden())),
+        ("NotFound", "No such object.", str(errors.NotFound("Secret", _UNKNOWN))),
+        ("Conflict", "It contradicts what exists.", "Secret already has data, cannot modify it."),
+        ("Unavailable", "A part of the service does not answer; try again.",
+         "The database does not answer."),
+    )
+}  # fmt: skip
 _WRITES = ("Conflict", "ProviderFailed", "Unsupported")
+_OF_PROVIDERS = frozenset({"ProviderFailed", "Unsupported"})
 _NESTED = frozenset({"member", "l7rule"})
 
 
 def failures_of(operation: Operation) -> list[str]:
     """Names of the failures that an operation has, by status."""
-    return sorted(_names(operation), key=lambda name: FAILURES[name].status)
+    names: Iterable[str] = _names(operation)
+    if operation.fault is not faults.api_fault:
+        plain = {name: f"Plain{name}" for name in names if name not in _OF_PROVIDERS}
+        names = [made if made in FAILURES else name for name, made in plain.items()]
+    return sorted(names, key=lambda name: FAILURES[name].status)
 
 
 def _names(operation: Operation) -> Iterator[str]:

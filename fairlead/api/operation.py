@@ -16,7 +16,7 @@ from fairlead.domain.catalog import NAMED
 
 Action = Callable[[Call], Awaitable[Response[bytes]]]
 Method = Literal["GET", "POST", "PUT", "DELETE"]
-Body = str | type[Struct] | None
+Body = str | type[Struct] | type[bytes] | None
 
 
 class Operation(Struct, frozen=True, kw_only=True):
@@ -25,11 +25,11 @@ class Operation(Struct, frozen=True, kw_only=True):
     `kind` is a kind of the tree, or what the area calls its own; `resource` and `rule` name the
     policy rule. `takes` and `gives` are the bodies, wrapper included, as types; for kinds of the
     tree they are words: "create", "update", "batch" for requests, "one", "list", "statuses",
-    "stats", "events" for answers. None is no body. `flag` is a yes-or-no query parameter that the
-    operation alone understands, `query` are further parameters by name, with what they mean.
-    `errors` are further failures, by their names in openapi_errors.py. `example` is a request
-    body, wrapper included, where the fields' own examples make none that would be accepted.
-    `fault` is the shape of its errors.
+    "stats", "events" for answers. `bytes` is a body that is no JSON, None is no body. `flag` is a
+    yes-or-no query parameter that the operation alone understands, `query` are further parameters
+    by name, with what they mean. `errors` are further failures, by their names in
+    openapi_errors.py. `example` is a request body, wrapper included, where the fields' own examples
+    make none that would be accepted. `fault` is the shape of its errors.
     """
 
     method: Method

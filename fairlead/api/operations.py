@@ -7,7 +7,17 @@ below the version.
 
 from collections.abc import Callable, Iterable, Iterator
 
-from fairlead.api import amphorae, balancers, catalog, projects, providers, quotas, reading, writing
+from fairlead.api import (
+    amphorae,
+    balancers,
+    catalog,
+    projects,
+    providers,
+    quotas,
+    reading,
+    secrets,
+    writing,
+)
 from fairlead.api.operation import Action, Method, Operation
 from fairlead.domain.model import KINDS
 
@@ -32,6 +42,7 @@ AREAS: tuple[Callable[[], Iterable[Operation]], ...] = (
     projects.operations,
     providers.operations,
     quotas.operations,
+    secrets.operations,
 )
 
 

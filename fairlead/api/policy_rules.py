@@ -86,8 +86,8 @@ RULES: dict[str, dict[str, str]] = {
     # Fairlead's own: networks of the stand-alone network API, secrets of the local store.
     "network": {"get_all": _READ, "post": _WRITE, "put": _WRITE, "delete": _WRITE,
                 "share": _ADMIN, "get_all-global": _READ_GLOBAL},
-    "secret": {"get_all": _READ, "get_one": _READ, "post": _WRITE, "put": _WRITE,
-               "delete": _WRITE},
+    "secret": {"get_all": _READ, "get_one": _READ, "get_payload": _WRITE, "post": _WRITE,
+               "put": _WRITE, "delete": _WRITE},
 }  # fmt: skip
 
 # Where a single operation asks for something else than the rule of its table above.

@@ -16,6 +16,7 @@ from fairlead.ports import (
     NetworkAdmin,
     Providers,
     Quotas,
+    SecretAdmin,
     Store,
     Vault,
     WorkQueue,
@@ -25,10 +26,11 @@ from fairlead.ports import (
 class Services(Struct, frozen=True, kw_only=True):
     """Ports, and the little that operators may set.
 
-    `network_admin` None leaves the network API out, `audit` None the audit events, `health_check`
-    False that path. `vips` is what a deployment allows of VIPs, `prometheus` whether listeners may
-    be of that protocol. `page_maximum` is the longest page of a list; `body_maximum` the largest
-    request body, in bytes.
+    `network_admin` None leaves the network API out, `secret_admin` None the secret store's, `audit`
+    None the audit events, `health_check` False that path. URLs of secrets begin with `secret_url`,
+    or with the address that the request was sent to. `vips` is what a deployment allows of VIPs,
+    `prometheus` whether listeners may be of that protocol. `page_maximum` is the longest page of a
+    list; `body_maximum` the largest request body, in bytes.
     """
 
     store: Store
@@ -48,5 +50,7 @@ class Services(Struct, frozen=True, kw_only=True):
     vips: VipRules = VipRules()
     tls: TlsPolicy = TlsPolicy()
     prometheus: bool = True
+    secret_admin: SecretAdmin | None = None
+    secret_url: str | None = None
     page_maximum: int = 1000
     body_maximum: int = 4 * 1024 * 1024

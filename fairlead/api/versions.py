@@ -14,7 +14,12 @@ _UPDATED = "2026-10-01T00:00:00Z"
 
 
 def version_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """The document at "/": every minor version, the newest one CURRENT."""
+    """The document at "/": every minor version, the newest one CURRENT.
+
+    Clients of a key manager say so in a header, and get what they look for.
+    """
+    if request.headers.get("openstack-api-version", "").startswith("key-manager"):
+        return {"versions": [_secret_version(request)]}
     href = f"{str(request.base_url).rstrip('/')}/v2"
     return {
         "versions": [
@@ -34,3 +39,19 @@ def network_version_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
     href = f"{str(request.base_url).rstrip('/')}/v2.0"
     links = [{"href": href, "rel": "self"}]
     return {"version": {"id": "v2.0", "status": "CURRENT", "links": links}}
+
+
+def secret_version_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The document that clients of the key manager look for at "/v1"."""
+    return {"version": _secret_version(request)}
+
+
+def _secret_version(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Barbican's first version; "stable" tells clients that there is no newer minor one."""
+    href = f"{str(request.base_url).rstrip('/')}/v1/"
+    return {
+        "id": "v1",
+        "status": "stable",
+        "updated": _UPDATED,
+        "links": [{"href": href, "rel": "self"}],
+    }

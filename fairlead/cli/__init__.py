@@ -1,4 +1,4 @@
-"""The command line: `fairlead serve | user | demo | doctor | uninstall`, a module for each."""
+"""The command line: `fairlead serve | user | demo | doctor | rekey | uninstall`, a module each."""
 
 import argparse
 import os
@@ -67,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--listen", metavar="ADDR:PORT", help="as for serve")
     doctor.add_argument("--config", type=Path, help="as for serve")
     doctor.set_defaults(run=_doctor)
+    rekey = commands.add_parser("rekey", help="seal users' secrets with a new key")
+    rekey.add_argument("--state-dir", type=directory, help="as for serve")
+    rekey.add_argument("--config", type=Path, help="as for serve")
+    rekey.set_defaults(run=_rekey)
     uninstall = commands.add_parser("uninstall", help="remove what the service made on this host")
     uninstall.add_argument("--state-dir", type=directory, help="as for serve")
     uninstall.add_argument("--config", type=Path, help="as for serve")
@@ -97,6 +101,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from fairlead.cli.doctor import doctor
 
     return doctor(options)
+
+
+def _rekey(options: argparse.Namespace) -> int:
+    from fairlead.cli.rekey import rekey
+
+    return rekey(options)
 
 
 def _uninstall(options: argparse.Namespace) -> int:

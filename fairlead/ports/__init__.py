@@ -15,13 +15,14 @@ from fairlead.ports.providers import DriverReports, Provider, Providers
 from fairlead.ports.quotas import Quotas
 from fairlead.ports.store import Store
 from fairlead.ports.trust import Credentials, Secrets
-from fairlead.ports.vault import Bundle, Vault
+from fairlead.ports.vault import Bundle, Cabinet, SecretAdmin, SecretRows, Vault
 from fairlead.ports.work import Clock, WorkQueue
 
 __all__ = [
     "AmphoraSpec",
     "Amphorae",
     "Bundle",
+    "Cabinet",
     "Capability",
     "Catalog",
     "Clock",
@@ -34,6 +35,8 @@ __all__ = [
     "Provider",
     "Providers",
     "Quotas",
+    "SecretAdmin",
+    "SecretRows",
     "Secrets",
     "Store",
     "Vault",

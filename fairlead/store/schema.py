@@ -186,10 +186,10 @@ secrets = sa.Table(
     metadata,
     sa.Column("id", ID, primary_key=True),
     sa.Column("kind", sa.String(16), nullable=False),
-    sa.Column("project_id", ID),
-    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("project_id", ID, nullable=False),
     sa.Column("created_at", Utc, nullable=False),
+    sa.Column("expires_at", Utc),
     sa.Column("sealed", sa.LargeBinary),
     sa.Column("doc", DOCUMENT, nullable=False),
-    sa.Index("secrets_project_ix", "kind", "project_id", "created_at", "id"),
+    sa.Index("secrets_project_ix", "project_id", "kind", "created_at", "id"),
 )

@@ -27,6 +27,7 @@ from fairlead.store.database import Database
 from fairlead.store.links import needs_queries
 from fairlead.store.migrate import migrate
 from fairlead.store.quotas import SqlQuotas
+from fairlead.store.secrets import SqlSecrets
 from fairlead.wire.heartbeat import Counters
 
 _EDIT_ATTEMPTS = 100
@@ -45,6 +46,7 @@ class SqlStore:
         self.catalog = SqlCatalog(self._database)
         self.quotas = SqlQuotas(self._database, quota, enforced=keeps_quotas)
         self._events = records.EventLog(self._database)
+        self.secrets = SqlSecrets(self._database)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @property

@@ -73,7 +73,7 @@ def _keystone(settings: KeystoneSettings, clock: Clock, stack: AsyncExitStack) -
     stack.push_async_callback(http.aclose)
     user = ServiceUser(
         name=settings.username,
-        password=lambda: _password(settings),
+        password=lambda: keystone_password(settings),
         project=settings.project,
         user_domain=settings.user_domain,
         project_domain=settings.project_domain,
@@ -89,7 +89,7 @@ def _keystone(settings: KeystoneSettings, clock: Clock, stack: AsyncExitStack) -
 def check(settings: Settings) -> None:
     """`Refused` names the setting with which nobody, or anybody, would be let in."""
     if settings.api.auth_strategy == "keystone":
-        _check_keystone(settings.keystone)
+        check_keystone(settings.keystone)
     if settings.api.auth_strategy == "noauth" and not settings.api.noauth_anywhere:
         host = settings.api.listen.rpartition(":")[0].strip("[]")
         if host != "localhost" and not _is_loopback(host):
@@ -106,7 +106,8 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _check_keystone(keystone: KeystoneSettings) -> None:
+def check_keystone(keystone: KeystoneSettings) -> None:
+    """`Refused` names the setting with which nobody could log in."""
     if not keystone.auth_url.startswith(("http://", "https://")):
         raise Refused("[keystone] auth_url should be the address of Keystone, http:// or https://.")
     if (keystone.password is None) == (keystone.password_file is None):
@@ -119,7 +120,8 @@ def _check_keystone(keystone: KeystoneSettings) -> None:
             raise Refused(f"[keystone] {name} {file}: {error.strerror}.") from None
 
 
-def _password(settings: KeystoneSettings) -> str:
+def keystone_password(settings: KeystoneSettings) -> str:
+    """The service user's password as it is now."""
     if settings.password_file is None:
         return settings.password or ""
     return Path(settings.password_file).read_text().rstrip("\r\n")

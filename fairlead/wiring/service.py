@@ -26,10 +26,10 @@ from fairlead.controller.watch import Watch
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.queue_memory import MemoryQueue
 from fairlead.plan.suspicion import Limits
-from fairlead.ports import Providers
+from fairlead.ports import Providers, SecretAdmin, Vault
 from fairlead.settings import Settings
 from fairlead.store import SqlStore
-from fairlead.wiring import doors, identity
+from fairlead.wiring import doors, identity, vaults
 from fairlead.wiring.places import only_one, private, same_drivers
 from fairlead.wiring.providers import Providing
 from fairlead.wiring.worlds import Outside, fake_world, host_world, renderer
@@ -51,6 +51,8 @@ class Service:
             keeps_quotas=settings.api.auth_strategy != "noauth",
         )
         self._stack = AsyncExitStack()
+        self.vault: Vault
+        self.cabinet: SecretAdmin | None
         self.outside: Outside
         self.app: Litestar
 
@@ -62,9 +64,10 @@ class Service:
             private(self.state_dir / "fairlead.db")
             await self.store.start()
             stack.push_async_callback(self.store.close)
+            self.vault, self.cabinet = await vaults.opened(self.settings, self.store, self.clock)
             world = fake_world if self.settings.drivers == "fake" else host_world
             self.outside = await world(self.settings, self.clock, stack)
-            providing = Providing(self.settings, self.outside.vault)
+            providing = Providing(self.settings, self.vault)
             self.app = create_app(self._services(providing.registry, stack))
             await self._start_controller(stack)
             await providing.start_driver_agent(self.store, self.outside.network, stack)
@@ -82,7 +85,9 @@ class Service:
             queue=self.queue,
             network=self.outside.network,
             network_admin=self.outside.network_admin,
-            vault=self.outside.vault,
+            vault=self.vault,
+            secret_admin=self.cabinet,
+            secret_url=self.settings.secrets.url,
             providers=providers,
             clock=self.clock,
             new_id=lambda: str(uuid.uuid4()),
@@ -139,7 +144,7 @@ class Service:
             network=outside.network,
             compute=outside.compute,
             amphorae=outside.amphorae,
-            vault=outside.vault,
+            vault=self.vault,
             clock=self.clock,
         )
         executor = Executor(

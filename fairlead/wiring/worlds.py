@@ -18,7 +18,7 @@ from fairlead.drivers.compute_host import ComputeHost
 from fairlead.drivers.heartbeats_udp import UdpHeartbeats
 from fairlead.drivers.network_local import NetworkLocal
 from fairlead.drivers.secrets_local import SecretsLocal
-from fairlead.ports import Amphorae, Compute, Heartbeats, Network, NetworkAdmin, Secrets, Vault
+from fairlead.ports import Amphorae, Compute, Heartbeats, Network, NetworkAdmin, Secrets
 from fairlead.render.amphora import amphora_config
 from fairlead.settings import Settings
 from fairlead.wiring.places import instance_id, only_one, private
@@ -33,7 +33,6 @@ class Outside(Struct, frozen=True, kw_only=True):
     network_admin: NetworkAdmin | None
     compute: Compute
     secrets: Secrets
-    vault: Vault
     amphorae: Amphorae
     heartbeats: Heartbeats
     health_managers: tuple[str, ...]
@@ -48,7 +47,6 @@ async def fake_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
         network_admin=network,
         compute=fake.FakeCompute(world),
         secrets=fake.FakeSecrets(),
-        vault=fake.FakeVault(),
         amphorae=fake.FakeAmphorae(world),
         heartbeats=fake.FakeHeartbeats(world),
         health_managers=(),
@@ -70,7 +68,6 @@ async def host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
         network_admin=network,
         compute=_host_compute(settings),
         secrets=secrets,
-        vault=fake.FakeVault(),
         amphorae=amphorae,
         heartbeats=heartbeats,
         health_managers=(f"{network.management_gateway}:{port}",),

@@ -18,6 +18,8 @@ from fairlead.api.app import create_app
 from fairlead.api.policy import Policy
 from fairlead.api.services import Services
 from fairlead.domain.observed import Subnet
+from fairlead.drivers.cabinet_local import LocalCabinet
+from fairlead.drivers.cabinet_local.keyring import Keyring
 from fairlead.drivers.clock import SystemClock
 from fairlead.drivers.fake import FakeNetwork, FakeVault, FakeWorld
 from fairlead.drivers.provider_amphora import AmphoraProvider, Registry
@@ -140,6 +142,7 @@ class House:
             network=SomeSubnets(self.world),
             network_admin=None,
             vault=FakeVault(),
+            secret_admin=LocalCabinet(store.secrets, Keyring((bytes(32),)), SystemClock()),
             providers=Registry(AmphoraProvider(), AmphoraProvider("octavia")),
             clock=SystemClock(),
             new_id=lambda: str(uuid.uuid4()),

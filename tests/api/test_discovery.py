@@ -113,7 +113,7 @@ def test_schemas_are_json_schema(described: Any) -> None:
 
 def test_every_operation_is_described_and_answers(described: Any) -> None:
     for operation in operations():
-        found = described["paths"][f"/v2/{operation.path}"][operation.method.lower()]
+        found = described["paths"][operation.full_path][operation.method.lower()]
         assert str(operation.status) in found["responses"]
 
 

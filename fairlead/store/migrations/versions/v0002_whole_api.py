@@ -40,14 +40,14 @@ def upgrade() -> None:
         "secrets",
         sa.Column("id", _ID, nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
-        sa.Column("project_id", _ID),
-        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("project_id", _ID, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
+        sa.Column("expires_at", _TIME),
         sa.Column("sealed", sa.LargeBinary()),
         sa.Column("doc", _DOCUMENT, nullable=False),
         sa.PrimaryKeyConstraint("id", name="secrets_pk"),
     )
-    op.create_index("secrets_project_ix", "secrets", ["kind", "project_id", "created_at", "id"])
+    op.create_index("secrets_project_ix", "secrets", ["project_id", "kind", "created_at", "id"])
 
 
 def _catalog() -> None:
