@@ -125,8 +125,14 @@ class Load:
     """
 
     def __init__(
-        self, places: Iterable[tuple[str, int]], *, keep_alive: bool, clients: int = 4
+        self,
+        places: Iterable[tuple[str, int]],
+        *,
+        keep_alive: bool,
+        clients: int = 4,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self._places = list(places)
         self._keep_alive = keep_alive
         self._clients = clients
@@ -162,7 +168,8 @@ class Load:
 
     async def _converse(self, address: str, port: int) -> None:
         """One connection, for one request or for as many as the server lets it."""
-        reader, writer = await asyncio.wait_for(asyncio.open_connection(address, port), PATIENCE)
+        opening = asyncio.open_connection(address, port, ssl=self._tls)
+        reader, writer = await asyncio.wait_for(opening, PATIENCE)
         ends = b"" if self._keep_alive else b"Connection: close\r\n"
         try:
             for _ in range(500):
@@ -178,4 +185,7 @@ class Load:
                 if not self._keep_alive or "connection: close" in fields or self._stop.is_set():
                     return
         finally:
-            writer.close()
+            if self._tls is None:
+                writer.close()
+            else:
+                writer.transport.abort()  # It would wait for the other end's goodbye.

@@ -2,10 +2,11 @@
 
 One process serves many places; PLACES is JSON, {"port": kind}. Kinds: "http", "tls" (HTTP over
 TLS), "proxy" (HTTP after a PROXY header of either version) and "tcp" (says its name, then
-echoes). Every HTTP answer is JSON that says who answered and what was asked; the path may ask
-for more, see `answer`. Commands arrive on stdin and are answered on stdout, one JSON value per
-line, see `Servers.obey`. Needs the standard library alone; started by machines.py in a network
-namespace of its own.
+echoes). "mtls" is "tls" for clients with a certificate of an authority that is in the same file.
+Every HTTP answer is JSON that says who answered and what was asked; the path may ask for more, see
+`answer`. Commands arrive on stdin and are answered on stdout, one JSON value per line, see
+`Servers.obey`. Needs the standard library alone; started by machines.py in a network namespace of
+its own.
 """
 
 import asyncio
@@ -40,6 +41,10 @@ class Servers:
         self.name = name
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(certificate)
+        self.mtls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.mtls.load_cert_chain(certificate)
+        self.mtls.load_verify_locations(certificate)
+        self.mtls.verify_mode = ssl.CERT_REQUIRED
         self.places = {int(port): Place(kind) for port, kind in places.items()}
 
     async def open(self, port):
@@ -56,9 +61,9 @@ class Servers:
                 place.writers.discard(writer)
                 writer.close()
 
+        context = {"tls": self.tls, "mtls": self.mtls}.get(place.kind)
         place.server = await asyncio.start_server(
-            accept, None, port, ssl=self.tls if place.kind == "tls" else None, backlog=1024,
-            reuse_address=True,
+            accept, None, port, ssl=context, backlog=1024, reuse_address=True,
         )  # fmt: skip
 
     def close(self, port):
@@ -122,6 +127,7 @@ class Servers:
         peer = writer.get_extra_info("peername")[0]
         said = {
             "name": f"{self.name}:{port}",
+            "tls": encryption(writer),
             "peer": str(ipaddress.ip_address(peer.removeprefix("::ffff:"))),
             **request,
         }
@@ -133,6 +139,16 @@ class Servers:
             body = b""
         writer.write("\r\n".join([*head, "", ""]).encode() + body)
         await writer.drain()
+
+
+def encryption(writer):
+    """How a connection is encrypted, and who says to be its client; None when it is not."""
+    cipher = writer.get_extra_info("cipher")
+    if cipher is None:
+        return None
+    subject = (writer.get_extra_info("peercert") or {}).get("subject", ())
+    client = dict(pair for group in subject for pair in group).get("commonName")
+    return {"version": cipher[1], "cipher": cipher[0], "client": client}
 
 
 def parse(head):
