@@ -19,7 +19,7 @@ NOT_OF_BALANCERS = {
 }
 FIRST_FILES = {
     "clouds.yaml", "drivers", "fairlead.db", "fairlead.toml", "htpasswd", "instance", "lock",
-    "network.db", "users.yaml", "secrets", "secrets/.lock", "secrets/authority.pem",
+    "network.db", "users.yaml", "vault.keys", "secrets", "secrets/.lock", "secrets/authority.pem",
     "secrets/authority.sealed", "secrets/heartbeat.sealed", "secrets/sealing.key",
     "secrets/controller.sealed",
 }  # fmt: skip
