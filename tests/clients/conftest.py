@@ -60,7 +60,9 @@ def _in_keystone(identity: KeystoneService, directory: Path, listen: str) -> Clo
     identity.user(f"fairlead-{region}", "service", project="service")
     identity.user(f"opal-{region}", "admin", project=region)
     url = f"http://{listen}"
-    identity.register(region, load_balancer=url, network=url, identity=identity.url)
+    identity.register(
+        region, load_balancer=url, network=url, identity=identity.url, key_manager=f"{url}/v1"
+    )
     (directory / "fairlead.toml").write_text(f"""
         [api]
         auth_strategy = "keystone"
