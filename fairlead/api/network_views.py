@@ -110,7 +110,6 @@ class PortView(Struct, frozen=True, kw_only=True):
     tags: Tags
 
 
-View = NetworkView | SubnetView | PortView
 Thing = NetworkInfo | Subnet | Port
 
 

@@ -119,7 +119,7 @@ def _types() -> tuple[type[msgspec.Struct], ...]:
     return (
         defstruct("QuotaUpdateBody", [("quota", change)]),
         defstruct("QuotaBody", [("quota", shown)]),
-        defstruct("QuotaList", [("quotas", list[of_project]), ("quotas_links", list[Link])]),  # type: ignore[valid-type]
+        defstruct("QuotaList", [("quotas", list[of_project]), ("quotas_links", list[Link])]),  # type: ignore[valid-type] # made at run time
     )
 
 

@@ -2,8 +2,9 @@
 
 Everything that a tree in service names is read once per reconcile, a few at a time and within a
 bound. What cannot be read is taken from the amphora that holds it already: a secret store that is
-away, or a secret that was deleted, harms nobody who is served. Keys are held in memory only, for
-as long as the reconcile lasts. Called by observer.py and executor.py.
+away, or a secret that was deleted, harms nobody who is served. Nothing is
+kept beyond the reconcile here, and keys are in no error or event. Called by observer.py and
+executor.py.
 """
 
 import asyncio

@@ -31,7 +31,7 @@ def creation(kind: str, body: Any) -> dict[str, Any]:
     if missing:
         raise Refused(f"Invalid input for field/attribute {missing[0]}. Value: 'None'. "
                       "Mandatory field missing.")  # fmt: skip
-    return _checked(kind, given, fields)
+    return _checked(given, fields)
 
 
 def changes(kind: str, body: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def changes(kind: str, body: Any) -> dict[str, Any]:
     given = _aliased(kind, body)
     fields = _settable(kind, Access.WRITE)
     _known(kind, given, fields)
-    return _checked(kind, given, fields)
+    return _checked(given, fields)
 
 
 def refused(name: str, value: object, rule: str) -> Refused:
@@ -79,7 +79,7 @@ def _known(kind: str, given: dict[str, Any], fields: dict[str, Field]) -> None:
         raise Refused(f"Unknown attribute for argument {argument}: {unknown}")
 
 
-def _checked(kind: str, given: dict[str, Any], fields: dict[str, Field]) -> dict[str, Any]:
+def _checked(given: dict[str, Any], fields: dict[str, Field]) -> dict[str, Any]:
     return {name: converted(fields[name], value) for name, value in given.items()}
 
 

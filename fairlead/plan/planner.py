@@ -3,9 +3,8 @@
 PURE. `next_wave` compares a tree with the observed world and gives the next wave: steps that do
 not depend on each other and may run at once. The caller runs them, observes again and asks
 again, unless `foreseen` tells what it would see; an empty wave means the world is as desired and
-recorded as such. There is no memory
-between calls, so a crash after any step only means asking again. New things are built before
-old ones are torn down. Called by controller/reconciler.py.
+recorded as such. There is no memory between calls, so a crash after any step only means asking
+again. New things are built before old ones are torn down. Called by controller/reconciler.py.
 """
 
 import uuid

@@ -5,7 +5,7 @@ repaired at once; repairing hundreds of healthy ones because a cable was pulled 
 outage. So an amphora counts as dead without doubt only when the compute driver says that its
 machine does not run; when many fall silent without such proof, the trouble is taken to be on this
 side and nothing is done. And nobody is in more of a hurry than a number of repairs a minute.
-Called by controller/health.py.
+Called by controller/watch.py.
 """
 
 from collections.abc import Mapping, Sequence

@@ -246,6 +246,8 @@ async def test_pem_in_one_piece(real: Rig) -> None:
         ({"private_key": c.middle().key_pem(), "intermediates": None}, "do not match"),
         ({"certificate": "no certificate"}, "Could not read X509 from PEM"),
         ({"certificate": None}, "Could not retrieve certificate"),
+        ({"certificate": None, "private_key": None, "intermediates": None},
+         "Could not retrieve certificate"),
         ({"intermediates": "-----BEGIN CERTIFICATE-----"}, "Could not read X509 from PEM"),
     ],
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 Nothing is taken on trust: what does not parse, a key that is missing, encrypted without its
 passphrase or of another certificate is `Refused`, in Octavia's words where it has some. No message
-has a piece of the material. Called by the vault, in a thread.
+has a piece of the material. Called by opening.py, in the process that it starts.
 """
 
 from collections.abc import Callable, Mapping, Sequence

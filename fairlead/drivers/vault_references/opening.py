@@ -103,7 +103,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
     try:
-        answer = Answer(bundles.bundle(asked.reference, asked.parts or asked.payload or b""))
+        found = asked.payload or b"" if asked.parts is None else asked.parts
+        answer = Answer(bundles.bundle(asked.reference, found))
     except Refused as error:
         answer = Answer(refused=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(answer))
