@@ -13,10 +13,9 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Protocol
 
 from cryptography import x509
 from cryptography.fernet import Fernet, InvalidToken
@@ -25,21 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fairlead.errors import Permanent, Refused
-from fairlead.ports import Credentials
+from fairlead.ports import Credentials, WallClock
 from fairlead.wire.heartbeat import derive_key
 
 _AUTHORITY_LIFE = timedelta(days=3653)
 _LIFE = timedelta(days=365)
 _BACKDATE = timedelta(minutes=5)
 _MASTER_KEY_BYTES = 32
-
-
-class WallClock(Protocol):
-    """The part of `ports.Clock` that certificates need."""
-
-    def now(self) -> datetime:
-        """The wall clock, UTC."""
-        ...
 
 
 class SecretsLocal:

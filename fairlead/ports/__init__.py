@@ -16,7 +16,7 @@ from fairlead.ports.quotas import Quotas
 from fairlead.ports.store import Store
 from fairlead.ports.trust import Credentials, Secrets
 from fairlead.ports.vault import Bundle, Cabinet, SecretAdmin, SecretRows, Vault
-from fairlead.ports.work import Clock, WorkQueue
+from fairlead.ports.work import Clock, WallClock, WorkQueue
 
 __all__ = [
     "AmphoraSpec",
@@ -41,6 +41,7 @@ __all__ = [
     "Store",
     "Vault",
     "VipRequest",
+    "WallClock",
     "WantedIp",
     "WorkQueue",
 ]

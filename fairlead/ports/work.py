@@ -4,12 +4,16 @@ from datetime import datetime
 from typing import Protocol
 
 
-class Clock(Protocol):
-    """Time, so that tests can own it."""
+class WallClock(Protocol):
+    """What those need of time who only compare dates."""
 
     def now(self) -> datetime:
         """The wall clock, UTC."""
         ...
+
+
+class Clock(WallClock, Protocol):
+    """Time, so that tests can own it."""
 
     def monotonic(self) -> float:
         """Seconds that never run backwards."""

@@ -66,7 +66,7 @@ def _http_basic(settings: Settings, state_dir: Path) -> HttpBasic:
 
 def _keystone(settings: KeystoneSettings, clock: Clock, stack: AsyncExitStack) -> Keystone:
     """By Keystone's tokens; it need not be there yet."""
-    url = settings.auth_url.rstrip("/").removesuffix("/v3") + "/v3"
+    url = keystone_url(settings)
     http = httpx.AsyncClient(
         base_url=url, verify=_verifying(settings), timeout=settings.timeout_seconds, trust_env=False
     )
@@ -118,6 +118,11 @@ def check_keystone(keystone: KeystoneSettings) -> None:
                 Path(file).read_bytes()
         except OSError as error:
             raise Refused(f"[keystone] {name} {file}: {error.strerror}.") from None
+
+
+def keystone_url(settings: KeystoneSettings) -> str:
+    """Where Keystone's v3 API is, whether or not the setting says so."""
+    return settings.auth_url.rstrip("/").removesuffix("/v3") + "/v3"
 
 
 def keystone_password(settings: KeystoneSettings) -> str:

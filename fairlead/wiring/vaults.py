@@ -10,7 +10,7 @@ from fairlead.errors import Refused
 from fairlead.ports import SecretAdmin, Vault
 from fairlead.settings import Settings
 from fairlead.store import SqlStore
-from fairlead.wiring.identity import check_keystone, keystone_password
+from fairlead.wiring.identity import check_keystone, keystone_password, keystone_url
 from fairlead.wiring.places import only_one
 
 KEYS = "vault.keys"
@@ -53,7 +53,7 @@ def _barbican(settings: Settings) -> BarbicanCabinet:
     if secrets.barbican_auth == "keystone":
         check_keystone(keystone)
         user = ServiceUser(
-            auth_url=keystone.auth_url.rstrip("/").removesuffix("/v3") + "/v3",
+            auth_url=keystone_url(keystone),
             name=keystone.username,
             password=lambda: keystone_password(keystone),
             domain=keystone.user_domain,

@@ -6,26 +6,16 @@ and, to follow references, by the vault.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from msgspec.structs import replace
 
 from fairlead.domain.secrets import WORDS, Container, Secret, SecretKind, SecretQuery
 from fairlead.drivers.cabinet_local.keyring import Keyring
 from fairlead.errors import Conflict, NotFound
-from fairlead.ports import SecretRows
+from fairlead.ports import SecretRows, WallClock
 
 __all__ = ["LocalCabinet", "open_keyring", "renew_keys"]
-
-
-class WallClock(Protocol):
-    """The part of `ports.Clock` that expiry needs."""
-
-    def now(self) -> datetime:
-        """The wall clock, UTC."""
-        ...
 
 
 class LocalCabinet:

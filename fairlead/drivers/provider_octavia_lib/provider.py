@@ -7,7 +7,7 @@ taken back. Made by the wiring, called by the API.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -87,8 +87,8 @@ class OctaviaLibProvider:
                     done.append(call)
                 yield
             except BaseException:
-                for call in reversed(done):
-                    self._later(self._take_back(call, before, after))
+                # One by one, and within the store's turn: what is told next shall be the last word.
+                await asyncio.shield(self._later(self._take_back(done[::-1], before, after)))
                 raise
 
     async def _tell(self, call: Told, before: Tree | None, after: Tree) -> None:
@@ -107,12 +107,13 @@ class OctaviaLibProvider:
         """For a call that nobody waits for any more: when it works after all, take it back."""
         await asyncio.wait([future])
         if future.exception() is None:
-            await self._take_back(call, before, after)
+            await self._take_back([call], before, after)
 
-    async def _take_back(self, call: Told, before: Tree | None, after: Tree) -> None:
-        back = undone(call)
-        if back is None:
-            return
+    async def _take_back(self, calls: Sequence[Told], before: Tree | None, after: Tree) -> None:
+        for back in filter(None, map(undone, calls)):
+            await self._tell_back(back, before, after)
+
+    async def _tell_back(self, back: Told, before: Tree | None, after: Tree) -> None:
         log.warning("telling a driver that nothing was stored", provider=self.name,
                     verb=back.verb, kind=back.kind, id=back.object_id)  # fmt: skip
         try:
@@ -163,10 +164,12 @@ class OctaviaLibProvider:
         log.error("a driver does not answer", provider=self.name, function=function)
         return Broken(self.name, f"It did not answer within {self._seconds:g} seconds.")
 
-    def _later(self, work: Any) -> None:
+    def _later(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have it done, also when nobody waits for it."""
         task = asyncio.create_task(work)
         self._aftermath.add(task)
         task.add_done_callback(self._aftermath.discard)
+        return task
 
 
 def _texts(found: Any) -> Mapping[str, str]:
