@@ -1,21 +1,17 @@
 """What drivers get of certificates: not the references alone, but what they lead to."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from fairlead.drivers.fake import FakeVault
 from fairlead.drivers.provider_octavia_lib.calls import driver_call
 from fairlead.errors import Refused
 from fairlead.plan.telling import Told
 from fairlead.ports import Bundle
+from tests.authority import Authority
 from tests.domain.gardening import grown, only
-from tests.strategies import NOW, replace
+from tests.strategies import replace
 
 BUNDLE, SNI, CA, CRL, CLIENT = (
     f"https://vault.test/v1/containers/{name}" for name in ("bundle", "sni", "ca", "crl", "client")
@@ -24,26 +20,7 @@ BUNDLE, SNI, CA, CRL, CLIENT = (
 
 def bundle(name: str) -> Bundle:
     """A certificate of its own making."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW)
-        .not_valid_after(NOW + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    plain = serialization.NoEncryption()
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain)
-    return Bundle(
-        certificate=certificate.public_bytes(pem).decode(),
-        private_key=secret.decode(),
-        intermediates=("between",),
-    )
+    return replace(Authority().issue(name), intermediates=("between",))
 
 
 @pytest.fixture
