@@ -12,7 +12,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,7 @@ import structlog
 from msgspec import Struct
 
 from fairlead.api.access import Caller, with_implied
+from fairlead.api.stamps import Stamp, stamp
 from fairlead.errors import Retryable, Unauthorized
 
 log = structlog.get_logger()
@@ -93,9 +93,9 @@ class HttpBasic:
         contents.verified[user] = digest
 
     def _current(self) -> _Contents:
-        stamp = self._stamp_now()
-        if stamp != self._stamp:
-            self._stamp = stamp
+        current = self._stamp_now()
+        if current != self._stamp:
+            self._stamp = current
             try:
                 self._contents = _remembering(self._contents, self._read())
                 log.info("users read again", files=[str(f) for f in self._files])
@@ -103,21 +103,13 @@ class HttpBasic:
                 log.error("users not read, the last ones stay in force", error=str(error))
         return self._contents
 
-    def _stamp_now(self) -> tuple[tuple[int, int, int] | None, ...]:
-        return tuple(_stamp(path) for path in self._files)
+    def _stamp_now(self) -> tuple[Stamp, ...]:
+        return tuple(stamp(path) for path in self._files)
 
     def _read(self) -> _Contents:
         htpasswd, users = self._files
         accounts = msgspec.yaml.decode(users.read_bytes(), type=dict[str, Account])
         return _Contents(_hashes(htpasswd.read_text()), accounts, {})
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _remembering(before: _Contents, after: _Contents) -> _Contents:

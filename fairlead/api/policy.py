@@ -16,6 +16,7 @@ from oslo_policy import policy as oslo
 from fairlead.api import policy_file
 from fairlead.api.access import Caller
 from fairlead.api.policy_rules import CONTEXT_IS_ADMIN, defaults
+from fairlead.api.stamps import stamp
 from fairlead.errors import Refused
 
 log = structlog.get_logger()
@@ -37,7 +38,7 @@ class Policy:
             oslo.RuleDefault(name, check, scope_types=["project"] if scoped else None)
             for name, check in defaults(new_only=new_only).items()
         ]
-        self._stamp = policy_file.stamp(self._file)
+        self._stamp = stamp(self._file)
         self._enforcer = self._load()
         self._verdicts: dict[tuple[Caller, str, str | None], bool] = {}
 
@@ -64,10 +65,10 @@ class Policy:
 
     def _follow(self) -> None:
         """Read the file again when it is another one."""
-        stamp = policy_file.stamp(self._file)
-        if stamp == self._stamp:
+        current = stamp(self._file)
+        if current == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = current
         try:
             self._enforcer = self._load()
         except Refused as error:

@@ -38,17 +38,6 @@ def over(rules: Rules, file: Path) -> dict[str, Any]:
         raise Refused(f"The policy file {file}: {error}.") from None
 
 
-def stamp(file: Path | None) -> tuple[int, int, int] | None:
-    """What changes when the file does; None without a file."""
-    if file is None:
-        return None
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 def _content(file: Path) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(file.read_bytes())

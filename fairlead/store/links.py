@@ -93,8 +93,6 @@ def _children_of(kinds: tuple[str, ...], *, few: bool) -> sa.Select[Any]:
     )
     if few:
         found = found.where(resources.c.parent_id.in_(sa.bindparam("parents", expanding=True)))
-    if few:
-        found = found.where(resources.c.parent_id.in_(sa.bindparam("parents", expanding=True)))
     return found
 
 

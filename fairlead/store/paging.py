@@ -2,7 +2,7 @@
 
 A page after a marker is found by comparing with the marker's own sort values (no OFFSET), nulls
 first in ascending order on every database: one query, and one more with a marker. Called by
-listing.py (objects of trees) and by what is not of a tree (catalog.py, quotas.py).
+listing.py (objects of trees) and by what is not of a tree (amphorae.py, catalog.py, quotas.py).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

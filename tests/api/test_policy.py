@@ -20,6 +20,7 @@ ADVANCED = Path(fairlead.api.__file__).parent / "policies" / "advanced.yaml"
 EVERYTHING = {f"{resource}:{action}" for resource, actions in RULES.items() for action in actions}
 ANYBODYS = {"get_all-global", "put_failover", "get_events", "share"}
 CATALOG = {"flavor", "availability-zone", "provider"}
+HELD = {"secret:get_payload"}
 OPERATORS = {
     "flavor-profile", "availability-zone-profile", "amphora", "provider-flavor",
     "provider-availability-zone",
@@ -62,13 +63,14 @@ def reading(*, own: bool = True, everywhere: bool = False) -> set[str]:
         for resource, actions in RULES.items()
         for action in actions
         if action.startswith("get_") and action not in ANYBODYS and resource not in OPERATORS
-    }
+    } - HELD
     globally = {f"{resource}:get_all-global" for resource in RULES} & EVERYTHING
     return (found if own else set()) | (globally if everywhere else set())
 
 
 def writing() -> set[str]:
-    return {
+    """What those who write may do besides; reading what secrets hold is among it."""
+    return HELD | {
         f"{resource}:{action}"
         for resource, actions in RULES.items()
         for action in actions

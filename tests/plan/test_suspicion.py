@@ -32,6 +32,9 @@ def test_most_of_them_at_once_are_left_alone() -> None:
 def test_what_is_known_not_to_run_is_repaired_all_the_same() -> None:
     dead = [Silent(amphora_id="dead", since=150.0, proven=True)]
     assert judge([*silent(51), *dead], 100).repair == ("dead",)
+    doubtful = [Silent(amphora_id="b", since=150.0, proven=False)]
+    verdict = judge([*silent(99, proven=True), *doubtful], 100)
+    assert "within a minute" in verdict.held["b"], "those that are known to be dead raise no doubt"
 
 
 def test_those_under_repair_count_for_the_share_and_are_not_begun_again() -> None:
