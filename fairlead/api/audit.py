@@ -103,6 +103,9 @@ class Audit:
             await asyncio.to_thread(self._write, events)
         except OSError as error:
             self._waiting.extendleft(reversed(events))
+            while len(self._waiting) > _KEPT:
+                self._waiting.pop()
+                self._lost += 1
             log.error("audit events not written", waiting=len(self._waiting), error=str(error))
             return False
         if self._lost:

@@ -123,16 +123,16 @@ async def test_reading_and_strangers_are_not_noted(office: Office) -> None:
 async def test_events_wait_while_they_cannot_be_written(office: Office, tmp_path: Path) -> None:
     office.file.mkdir()
     mary = office.desk("mary p1 member")
-    first = await mary.balancer()
+    made = [await mary.balancer(), await mary.balancer()]
     with capture_logs() as logs:
         assert not await office.audit.flush()
     assert [entry["event"] for entry in logs] == ["audit events not written"]
-    second = await mary.balancer()
+    made.append(await mary.balancer())
     office.file.rmdir()
-    assert [e["target"]["id"] for e in await office.events()] == [first["id"], second["id"]]
+    assert [e["target"]["id"] for e in await office.events()] == [one["id"] for one in made]
 
 
-async def test_what_waits_is_bounded_and_what_is_lost_is_said(house: House) -> None:
+async def test_what_waits_is_bounded_and_what_is_lost_is_said() -> None:
     written: list[bytes] = []
 
     def write(lines: Sequence[bytes]) -> None:
@@ -145,6 +145,19 @@ async def test_what_waits_is_bounded_and_what_is_lost_is_said(house: House) -> N
         assert await audit.flush()
     assert len(written) == 10_000
     assert next(entry for entry in logs if entry["event"] == "audit events lost")["events"] == 3
+
+
+async def test_what_comes_during_a_write_that_fails_is_bounded_too() -> None:
+    def write(lines: Sequence[bytes]) -> None:
+        audit.put(b"late")
+        raise OSError("no place")
+
+    audit = Audit(write)
+    for _ in range(10_000):
+        audit.put(b"{}")
+    with capture_logs() as logs:
+        assert not await audit.flush()
+    assert logs[0]["waiting"] == 10_000
 
 
 async def test_the_writer_runs_beside_the_requests(office: Office) -> None:

@@ -11,7 +11,10 @@ from fairlead.domain.bodies import settable
 from fairlead.domain.model import KINDS
 from tests.api.conftest import Desk, House
 
-WITHOUT_BODY = {"configure_amphora", "failover_amphora", "failover_loadbalancer"}
+WITHOUT_BODY = {
+    "configure_amphora", "failover_amphora", "failover_loadbalancer",
+    "add_network_tag", "add_subnet_tag", "add_port_tag",
+}  # fmt: skip
 METHODS = {"get", "post", "put", "delete"}
 
 
