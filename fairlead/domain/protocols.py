@@ -13,11 +13,22 @@ POOLS_OF_LISTENER: dict[str, frozenset[str]] = {
     "PROMETHEUS": frozenset(),
 }
 
+_STREAM_POOLS = frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"})
 _STREAM_MONITORS = frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})
 _DATAGRAM_MONITORS = frozenset({"UDP-CONNECT", "SCTP", "TCP", "HTTP"})
 MONITORS_OF_POOL: dict[str, frozenset[str]] = {
-    **dict.fromkeys(("HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"), _STREAM_MONITORS),
+    **dict.fromkeys(_STREAM_POOLS, _STREAM_MONITORS),
     **dict.fromkeys(("UDP", "SCTP"), _DATAGRAM_MONITORS),
+}
+
+# Seconds between two checks without an answer to wait for.
+UDP_CONNECT_DELAY = 3
+
+PERSISTENCE_POOLS: dict[str, frozenset[str]] = {
+    "SOURCE_IP": _STREAM_POOLS | {"UDP", "SCTP"},
+    "HTTP_COOKIE": _STREAM_POOLS,
+    "APP_COOKIE": _STREAM_POOLS,
+    "ONE_PACKET_SCHEDULING": frozenset({"UDP"}),
 }
 
 HTTP_MONITORS = frozenset({"HTTP", "HTTPS"})
@@ -75,14 +86,14 @@ NOT_FOUND: dict[str, dict[str, str]] = {
     "member": {"request_sriov": "It needs a flavor that allows it."},
 }
 
-# What this provider cannot do yet, per kind: a field and the values it can take.
+# What our own provider cannot do yet, per kind: a field and the values it can take.
 # An unsupported value is refused as an option (501), with nothing stored.
 SUPPORTED_VALUES: dict[str, dict[str, frozenset[object]]] = {
     "loadbalancer": {},
     "listener": {"protocol": frozenset({"HTTP", "TCP", "HTTPS", "TERMINATED_HTTPS", "PROMETHEUS"})},
     "pool": {"protocol": frozenset({"HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2"})},
     "member": {},
-    "healthmonitor": {"type": frozenset({"HTTP", "HTTPS", "PING", "TCP", "TLS-HELLO"})},
+    "healthmonitor": {},
     "l7policy": {},
     "l7rule": {},
 }

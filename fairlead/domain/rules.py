@@ -107,11 +107,12 @@ def check(tree: Tree, changed: Iterable[Resource]) -> None:
         check_size(sum(o.deleted_gen is None for o in tree.objects.values()))
     for one in changed:
         current = tree.root if one.id == tree.id else tree.objects[one.id]
-        _supported(tree, current)
         for name, why in protocols.NOT_FOUND.get(one.KIND, {}).items():
             _keeps_default(current, name, why)
         if one.KIND in _CHECKS:
             _CHECKS[one.KIND](tree, current)
+        if tree.own:
+            _supported(tree, current)
 
 
 def check_size(objects: int) -> None:
@@ -222,12 +223,16 @@ def _pool(tree: Tree, pool: Pool) -> None:
         return
     if persistence.type is None:
         raise refused("session_persistence.type", None, "Mandatory field missing.")
-    if persistence.type == "ONE_PACKET_SCHEDULING":
-        raise Unsupported(tree.root.provider, "session persistence ONE_PACKET_SCHEDULING")
+    if pool.protocol not in protocols.PERSISTENCE_POOLS[persistence.type]:
+        raise refused("session_persistence.type", persistence.type,
+                      f"It does not go with pools of protocol {pool.protocol}.")  # fmt: skip
+    datagrams = persistence.type == "SOURCE_IP" and pool.protocol in protocols.TRANSPORT
     for name in ("persistence_timeout", "persistence_granularity"):
-        if getattr(persistence, name) is not None:
+        if getattr(persistence, name) is not None and not datagrams:
             raise refused(f"session_persistence.{name}", getattr(persistence, name),
-                          "It is for UDP and SCTP pools only.")  # fmt: skip
+                          "It is for type SOURCE_IP on UDP and SCTP pools only.")  # fmt: skip
+    if persistence.persistence_granularity is not None:
+        _netmask(persistence.persistence_granularity)
     cookie = persistence.cookie_name
     if persistence.type == "APP_COOKIE":
         if not cookie or not _COOKIE_NAME.fullmatch(cookie):
@@ -236,6 +241,14 @@ def _pool(tree: Tree, pool: Pool) -> None:
     elif cookie is not None:
         raise refused("session_persistence.cookie_name", cookie,
                       f"It does not go with type {persistence.type}.")  # fmt: skip
+
+
+def _netmask(value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise refused("session_persistence.persistence_granularity", value,
+                      "Value should be IPv4 or IPv6 format.") from None  # fmt: skip
 
 
 def _member(tree: Tree, member: Member) -> None:
@@ -266,6 +279,9 @@ def _monitor(tree: Tree, monitor: HealthMonitor) -> None:
             f"Validation failure: A health monitor of type {monitor.type} is invalid while "
             f"the pool protocol is '{pool.protocol}'."
         )
+    if monitor.type == "UDP-CONNECT" and monitor.delay < protocols.UDP_CONNECT_DELAY:
+        raise refused("delay", monitor.delay, f"A monitor of type UDP-CONNECT needs "
+                      f"{protocols.UDP_CONNECT_DELAY} or more.")  # fmt: skip
     if monitor.domain_name and monitor.http_version != 1.1:
         raise refused("domain_name", monitor.domain_name, "It needs http_version 1.1.")
 
@@ -274,12 +290,12 @@ def _policy(tree: Tree, policy: L7Policy) -> None:
     listener = tree.find(Listener, policy.listener_id)
     if listener.protocol == "PROMETHEUS":
         raise Refused("Validation failure: A PROMETHEUS listener cannot have L7 policies.")
-    if listener.protocol not in protocols.L7_LISTENERS:
+    if policy.redirect_pool_id is not None:
+        _fits(tree.find(Pool, policy.redirect_pool_id), listener)
+    if tree.own and listener.protocol not in protocols.L7_LISTENERS:
         raise Unsupported(
             tree.root.provider, f"L7 policies on listeners of protocol {listener.protocol}"
         )
-    if policy.redirect_pool_id is not None:
-        _fits(tree.find(Pool, policy.redirect_pool_id), listener)
 
 
 def _rule(tree: Tree, rule: L7Rule) -> None:

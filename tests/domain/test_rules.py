@@ -62,11 +62,55 @@ def test_monitors_fit_pools(kind: str, spoken: str) -> None:
     assert planted({"pools": [pool(protocol=spoken, healthmonitor=monitor)]}).monitors
 
 
+@pytest.mark.parametrize("spoken", POOLS)
+@pytest.mark.parametrize("kind", ["UDP-CONNECT", "SCTP"])
+def test_monitors_of_datagrams_are_for_pools_of_datagrams(kind: str, spoken: str) -> None:
+    body = {"pools": [pool(protocol=spoken, healthmonitor={**MONITOR, "type": kind})]}
+    refused_as(Refused, body, f"of type {kind} is invalid while")
+
+
+DATAGRAMS: list[tuple[str, dict[str, Any], str | None]] = [
+    *((p, {"healthmonitor": {**MONITOR, "type": t}}, None)
+      for p in ("UDP", "SCTP") for t in ("UDP-CONNECT", "SCTP", "TCP", "HTTP")),
+    *((p, {"healthmonitor": {**MONITOR, "type": t}}, f"of type {t} is invalid while")
+      for p in ("UDP", "SCTP") for t in ("HTTPS", "PING", "TLS-HELLO")),
+    ("UDP", {"healthmonitor": {**MONITOR, "type": "UDP-CONNECT", "delay": 2}}, "attribute delay"),
+    *((p, {"session_persistence": {"type": "SOURCE_IP", **more}}, None)
+      for p in ("UDP", "SCTP")
+      for more in ({}, {"persistence_timeout": 9, "persistence_granularity": "255.0.0.0"})),
+    ("UDP", {"session_persistence": {"type": "SOURCE_IP", "persistence_granularity": "x"}},
+     "persistence_granularity"),
+    ("UDP", {"session_persistence": {"type": "HTTP_COOKIE"}}, "session_persistence.type"),
+    ("SCTP", {"session_persistence": {"type": "APP_COOKIE", "cookie_name": "a"}},
+     "session_persistence.type"),
+    ("UDP", {"session_persistence": {"type": "ONE_PACKET_SCHEDULING"}}, None),
+    ("SCTP", {"session_persistence": {"type": "ONE_PACKET_SCHEDULING"}},
+     "session_persistence.type"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoken", "more", "wrong"), DATAGRAMS, ids=str)
+def test_third_parties_may_serve_datagrams(
+    spoken: str, more: dict[str, Any], wrong: str | None
+) -> None:
+    """What our own amphorae cannot do is for a third party's driver to accept or to refuse."""
+    served = pool(protocol=spoken, **more)
+    body = {"provider": "somebody", "listeners": [listener(protocol=spoken, default_pool=served)]}
+    if wrong is None:
+        assert planted(body).listeners[0].default_pool_id
+    else:
+        refused_as(Refused, body, wrong)
+
+
+@pytest.mark.parametrize("protocol", ["TCP", "HTTPS", "UDP", "SCTP"])
+def test_third_parties_may_have_l7_policies_anywhere(protocol: str) -> None:
+    front = listener(protocol=protocol, l7policies=[policy()])
+    assert planted({"provider": "somebody", "listeners": [front]}).policies
+
+
 UNSUPPORTED: list[dict[str, Any]] = [
     *({"listeners": [listener(protocol=p)]} for p in ("UDP", "SCTP")),
     *({"pools": [pool(protocol=p)]} for p in ("UDP", "SCTP")),
-    *({"pools": [pool(healthmonitor={**MONITOR, "type": t})]} for t in ("UDP-CONNECT", "SCTP")),
-    {"pools": [pool(session_persistence={"type": "ONE_PACKET_SCHEDULING"})]},
     {"listeners": [listener(protocol="TCP", l7policies=[policy()])]},
     {"listeners": [listener(protocol="HTTPS", l7policies=[policy()])]},
 ]  # fmt: skip
@@ -118,6 +162,7 @@ PERSISTENCE = [
     ({"type": "HTTP_COOKIE", "cookie_name": "a"}, "cookie_name"),
     ({"type": "SOURCE_IP", "persistence_timeout": 5}, "persistence_timeout"),
     ({"type": "SOURCE_IP", "persistence_granularity": "255.0.0.0"}, "persistence_granularity"),
+    ({"type": "ONE_PACKET_SCHEDULING"}, "type"),
 ]  # fmt: skip
 
 

@@ -60,6 +60,25 @@ def test_a_load_balancer_is_told_whole_before_it_exists(shop: Workshop) -> None:
     assert shop.status(f"{LB}/{made['id']}") == "ACTIVE"
 
 
+def test_what_our_own_amphorae_cannot_do_is_for_the_driver_to_judge(shop: Workshop) -> None:
+    watch = {"type": "UDP-CONNECT", "delay": 5, "timeout": 3, "max_retries": 2}
+    served = {"name": "p", "protocol": "UDP", "lb_algorithm": "SOURCE_IP_PORT",
+              "healthmonitor": watch}  # fmt: skip
+    front = {"protocol": "UDP", "protocol_port": 53, "default_pool": served}
+    made = shop.balancer(listeners=[front])
+    (told,) = shop.heard()[0]["arguments"]
+    assert told["listeners"][0]["protocol"] == "UDP"
+    assert told["pools"][0]["healthmonitor"]["type"] == "UDP-CONNECT"
+    policy = {"listener_id": made["listeners"][0]["id"], "action": "REJECT"}
+    shop.fails("l7policy_create", "UnsupportedOptionError")
+    said = shop.fault("POST", "/v2/lbaas/l7policies", {"l7policy": policy}, 501)
+    assert said == "Provider 'thirdparty' does not support a requested option: No."
+    subnet = told["vip_subnet_id"]
+    body = {"provider": "amphora", "vip_subnet_id": subnet, "listeners": [front]}
+    said = shop.fault("POST", LB, {"loadbalancer": body}, 501)
+    assert said.startswith("Provider 'amphora' does not support a requested option")
+
+
 def test_the_whole_life_of_a_tree(shop: Workshop) -> None:
     """Each request is one call; everything is pending until the driver reports."""
     lb = shop.balancer()["id"]
