@@ -253,7 +253,7 @@ def _filters(kind: str) -> list[Json]:
     ]
     return found + [
         _query(name, {"type": "string"}, f"Objects with this {name}.")
-        for name in (*selection.statuses(kind), *(["tenant_id"] if kind in KINDS else []))
+        for name in (*selection.derived(kind), *(["tenant_id"] if kind in KINDS else []))
     ]
 
 

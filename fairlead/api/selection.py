@@ -34,6 +34,7 @@ _PAGING = frozenset({"fields", "sort", "sort_key", "sort_dir", "limit", "marker"
 _SAID_BY_CLIENTS = {
     ("listener", "load_balancer_id"): "loadbalancer_id",
     ("l7rule", "rule_value"): "value",
+    ("pool", "health_monitor_id"): "healthmonitor_id",
 }
 _OWNER = frozenset({"project_id", "tenant_id"})
 # What belongs to a project although no field says so: amphorae are their load balancer's owner's.
@@ -122,9 +123,11 @@ def filterable(kind: str) -> dict[str, Field]:
     }
 
 
-def statuses(kind: str) -> tuple[str, ...]:
-    """The derived fields that lists of a kind filter and sort by as well."""
-    return STATUSES if kind in KINDS else ()
+def derived(kind: str) -> tuple[str, ...]:
+    """The fields nobody sets that lists of a kind filter and sort by as well."""
+    if kind not in KINDS:
+        return ()
+    return (*STATUSES, "healthmonitor_id") if kind == "pool" else STATUSES
 
 
 def _is_plain(hint: Any) -> bool:
@@ -134,7 +137,7 @@ def _is_plain(hint: Any) -> bool:
 
 
 def _filters(kind: str, given: Parameters) -> dict[str, object]:
-    fields, derived = filterable(kind), statuses(kind)
+    fields, others = filterable(kind), derived(kind)
     found: dict[str, object] = {}
     for said, text in given.pairs:
         name = _SAID_BY_CLIENTS.get((kind, said), said)
@@ -142,9 +145,9 @@ def _filters(kind: str, given: Parameters) -> dict[str, object]:
             continue
         if name in _OWNER and ("project_id" in fields or kind in _OWNED):
             continue
-        if name in found or (name not in fields and name not in derived):
+        if name in found or (name not in fields and name not in others):
             raise Refused("One or more arguments are either duplicate or invalid")
-        found[name] = text if name in derived else _value(fields[name], text)
+        found[name] = _value(fields[name], text) if name in fields else _canonical(text)
     return found
 
 
@@ -157,11 +160,15 @@ def _tags(given: Parameters, name: str) -> tuple[str, ...]:
 
 def _marker(kind: str, given: str | None) -> str | None:
     """The id in canonical form; what is no id the store does not find, or it is a name."""
-    by_id = "id" in filterable(kind)
+    return _canonical(given) if given and "id" in filterable(kind) else given
+
+
+def _canonical(text: str) -> str:
+    """An id as ids are stored; other text as it is."""
     try:
-        return uuid_text(given) if given and by_id else given
+        return uuid_text(text)
     except ValueError:
-        return given
+        return text
 
 
 def _value(field: Field, text: str) -> object:
@@ -204,7 +211,7 @@ def _sort(kind: str, given: Parameters) -> tuple[tuple[str, bool], ...]:
 
 def _order(kind: str, key: str, word: str) -> tuple[str, bool]:
     name = "project_id" if key == "tenant_id" else key
-    if name not in filterable(kind) and name not in statuses(kind):
+    if name not in filterable(kind) and name not in derived(kind):
         raise refused("sort", key, "Value should be the name of a field.")
     if (word or "asc") not in _DIRECTIONS:
         raise refused("sort", word, "Value should be one of: asc, desc.")

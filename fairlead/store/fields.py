@@ -1,9 +1,9 @@
 """The API's fields as SQL expressions, to filter and sort by.
 
 Every scalar field of a kind can be asked for, and provisioning_status, operating_status,
-loadbalancer_id and the parent's id. Lists and objects cannot (tags have filters of their own;
-vip_sg_ids, additional_vips, insert_headers, allowed_cidrs, sni_container_refs, tls_versions,
-alpn_protocols and session_persistence have none). The two status expressions equal
+loadbalancer_id, the parent's id, and a pool's healthmonitor_id. Lists and objects cannot (tags
+have filters of their own; vip_sg_ids, additional_vips, insert_headers, allowed_cidrs,
+sni_container_refs, tls_versions, alpn_protocols and session_persistence have none). The two status expressions equal
 `domain.status.provisioning` and `operating`; the contract suite compares them.
 Called by listing.py.
 """
@@ -70,6 +70,21 @@ def _unmonitored() -> Expression:
     return sa.case((monitored, status.OFFLINE), else_=status.NO_MONITOR)
 
 
+def _monitor() -> Expression:
+    """The id of a pool's health monitor: the newest one that is not going, as in links.py."""
+    return (
+        sa.select(_MONITORS.c.id)
+        .where(
+            _MONITORS.c.parent_id == resources.c.id,
+            _MONITORS.c.kind == "healthmonitor",
+            _MONITORS.c.deleted_gen.is_(None),
+        )
+        .order_by(_MONITORS.c.created_gen.desc(), _MONITORS.c.ordinal.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
 @cache
 def expressions(kind: str) -> Mapping[str, Expression]:
     """Every field of a kind that can be filtered and sorted by."""
@@ -85,6 +100,8 @@ def expressions(kind: str) -> Mapping[str, Expression]:
     found["loadbalancer_id"] = resources.c.lb_id
     found["provisioning_status"] = PROVISIONING
     found["operating_status"] = operating(kind)
+    if kind == "pool":
+        found["healthmonitor_id"] = _monitor()
     return found
 
 

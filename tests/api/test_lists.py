@@ -97,6 +97,19 @@ async def test_filters_on_statuses(desk: Desk) -> None:
             assert (await desk.get(path, **{name: wrong}))[plural] == []
 
 
+@pytest.mark.parametrize("name", ["healthmonitor_id", "health_monitor_id"])
+async def test_pools_are_found_by_their_health_monitor(desk: Desk, name: str) -> None:
+    fleet = await build(desk)
+    other = await desk.pool(loadbalancer_id=fleet.ids["loadbalancer"])
+    path, monitor = fleet.collections["pool"], fleet.ids["healthmonitor"]
+    for text in (monitor, monitor.upper()):
+        found = (await desk.get(path, **{name: text}))["pools"]
+        assert [one["id"] for one in found] == [fleet.ids["pool"]]
+    assert (await desk.get(path, **{name: UNKNOWN}))["pools"] == []
+    ordered = (await desk.get(path, sort="healthmonitor_id:desc"))["pools"]
+    assert [one["id"] for one in ordered] == [fleet.ids["pool"], other["id"]]
+
+
 async def test_filters_are_joined_by_and(desk: Desk) -> None:
     one = await desk.balancer(name="a", description="x")
     await desk.balancer(name="a", description="y")

@@ -51,6 +51,7 @@ def fields(kind: str) -> list[str]:
     declared = describe(KINDS[kind].type).items()
     plain = [n for n, f in declared if f.trait.access is not Access.HIDDEN and n not in NOT_SCALAR]
     extra = ["loadbalancer_id", "provisioning_status", "operating_status"]
+    extra += ["healthmonitor_id"] if kind == "pool" else []
     parent = KINDS[kind].parent_field
     return list(dict.fromkeys([*plain, *extra, *([parent] if parent else [])]))
 
@@ -74,6 +75,8 @@ class Shelf:
             return self.of[entry.resource.id]
         if field in ("provisioning_status", "operating_status"):
             return getattr(entry, field)
+        if field == "healthmonitor_id":
+            return next(iter(entry.links[field]), None)
         return getattr(entry.resource, field)
 
     def matching(self, kind: str, accepts: Callable[[Entry], bool]) -> set[str]:
