@@ -53,6 +53,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     allow_prometheus_listeners: bool = True
     """Whether users may have listeners of protocol PROMETHEUS."""
 
+    allow_ping_health_monitors: bool = True
+    """Whether users may have health monitors of type PING."""
+
 
 class KeystoneSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Keystone, for `auth_strategy = "keystone"`, and who the service is to it."""

@@ -16,10 +16,15 @@ from fairlead.api.calls import Call
 from fairlead.api.certificates import Reader
 from fairlead.api.faults import json_response
 from fairlead.api.offers import chosen, vip_networks
-from fairlead.api.places import check_addresses, check_places, check_protocols
+from fairlead.api.places import (
+    check_addresses,
+    check_monitor_types,
+    check_places,
+    check_protocols,
+)
 from fairlead.api.telling import announcing
 from fairlead.domain import bodies, planting
-from fairlead.domain.model import Listener, LoadBalancer, Member
+from fairlead.domain.model import HealthMonitor, Listener, LoadBalancer, Member
 from fairlead.domain.observed import Vip
 from fairlead.domain.tree import Tree
 from fairlead.domain.views import entry
@@ -45,6 +50,8 @@ async def create_balancer(call: Call) -> Response[bytes]:
     placed = [msgspec.structs.asdict(m) for m in members]
     listeners = [o for o in draft.objects.values() if isinstance(o, Listener)]
     check_protocols(call, [msgspec.structs.asdict(one) for one in listeners])
+    monitors = [o for o in draft.objects.values() if isinstance(o, HealthMonitor)]
+    check_monitor_types(call, [msgspec.structs.asdict(one) for one in monitors])
     check_addresses(call, placed)
     await check_places(call, draft, placed)
     await Reader(call.services).all_of(draft.objects.values(), root.project_id)

@@ -24,6 +24,12 @@ def check_protocols(call: Call, listeners: Iterable[Values]) -> None:
         raise Refused("The selected protocol is not allowed in this deployment: PROMETHEUS")
 
 
+def check_monitor_types(call: Call, monitors: Iterable[Values]) -> None:
+    """`Refused` when a health monitor's type is disabled by this deployment."""
+    if not call.services.ping and any(v.get("type") == "PING" for v in monitors):
+        raise Refused("The selected health monitor type is not allowed in this deployment: PING")
+
+
 def check_addresses(call: Call, members: Iterable[Values]) -> None:
     """`Refused` when a member would lead into the management network."""
     for values in members:

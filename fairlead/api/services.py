@@ -29,8 +29,9 @@ class Services(Struct, frozen=True, kw_only=True):
     `network_admin` None leaves the network API out, `secret_admin` None the secret store's, `audit`
     None the audit events, `health_check` False that path. URLs of secrets begin with `secret_url`,
     or with the address that the request was sent to. `vips` is what a deployment allows of VIPs,
-    `prometheus` whether listeners may be of that protocol. `page_maximum` is the longest page of a
-    list; `body_maximum` the largest request body, in bytes.
+    `prometheus` whether listeners may be of that protocol, `ping` whether health monitors may be of
+    that type. `page_maximum` is the longest page of a list; `body_maximum` the largest request
+    body, in bytes.
     """
 
     store: Store
@@ -50,6 +51,7 @@ class Services(Struct, frozen=True, kw_only=True):
     vips: VipRules = VipRules()
     tls: TlsPolicy = TlsPolicy()
     prometheus: bool = True
+    ping: bool = True
     secret_admin: SecretAdmin | None = None
     secret_url: str | None = None
     page_maximum: int = 1000

@@ -16,7 +16,12 @@ from fairlead.api import answers, vips
 from fairlead.api.calls import Call, finding_the_path
 from fairlead.api.certificates import Reader
 from fairlead.api.faults import json_response
-from fairlead.api.places import check_addresses, check_protocols, check_subnets
+from fairlead.api.places import (
+    check_addresses,
+    check_monitor_types,
+    check_protocols,
+    check_subnets,
+)
 from fairlead.api.reading import entry_of
 from fairlead.api.telling import announcing
 from fairlead.domain import bodies, edits, views
@@ -37,6 +42,8 @@ async def create(call: Call) -> Response[bytes]:
     lb_id = await _tree_of_new(call, values)
     if call.kind == "listener":
         check_protocols(call, [values])
+    if call.kind == "healthmonitor":
+        check_monitor_types(call, [values])
     check_addresses(call, [values])
     await check_subnets(call, lb_id, [values])
     new_id = call.services.new_id()

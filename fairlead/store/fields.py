@@ -3,9 +3,9 @@
 Every scalar field of a kind can be asked for, and provisioning_status, operating_status,
 loadbalancer_id, the parent's id, and a pool's healthmonitor_id. Lists and objects cannot (tags
 have filters of their own; vip_sg_ids, additional_vips, insert_headers, allowed_cidrs,
-sni_container_refs, tls_versions, alpn_protocols and session_persistence have none). The two status expressions equal
-`domain.status.provisioning` and `operating`; the contract suite compares them.
-Called by listing.py.
+sni_container_refs, tls_versions, alpn_protocols and session_persistence have none).
+The two status expressions equal `domain.status.provisioning` and `operating`; the contract suite
+compares them. Called by listing.py.
 """
 
 import types

@@ -98,6 +98,7 @@ class Service:
             vips=doors.vip_rules(self.settings),
             tls=self.settings.tls.policy(),
             prometheus=self.settings.api.allow_prometheus_listeners,
+            ping=self.settings.api.allow_ping_health_monitors,
             page_maximum=self.settings.api.page_limit,
         )
 
