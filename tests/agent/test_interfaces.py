@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from fairlead.agent import cards
 from fairlead.errors import Retryable
-from fairlead.wire.amphora import Interface, Route
+from fairlead.wire.amphora import AmphoraConfig, Interface, Route
 from tests.live_amphora import LiveAmphora, server, stamped
 
 pytestmark = pytest.mark.root
@@ -179,6 +179,43 @@ async def test_address_and_listener_move_together(amphora: LiveAmphora, two_card
     with pytest.raises(Retryable, match="cannot bind"):
         await amphora.apply(stamped(wrong))
     assert addresses("card0") == ["2001:db8::11/64"]
+
+
+async def test_a_vip_is_taken_when_haproxy_answers(amphora: LiveAmphora, two_cards: None) -> None:
+    """Until then another amphora may have it."""
+    await amphora.boot()
+    card = Interface(
+        mac=MAC, addresses=("192.0.2.10/24", "192.0.2.99/24"), virtual=("192.0.2.99/24",)
+    )
+
+    def at(place: str) -> AmphoraConfig:
+        return amphora.config(server("m1", 9001), bind=f"{place}:80", interfaces=(card,))
+
+    with pytest.raises(Retryable, match="cannot bind"):
+        await amphora.apply(at("192.0.2.250"))
+    assert addresses("card0") == ["192.0.2.10/24"]
+    assert (await amphora.apply(at("192.0.2.10"))).how == "start"
+    assert addresses("card0") == ["192.0.2.10/24", "192.0.2.99/24"]
+
+
+async def test_a_vip_that_is_confirmed_is_announced_again(
+    amphora: LiveAmphora, two_cards: None
+) -> None:
+    await amphora.boot()
+    card = Interface(
+        mac=MAC, addresses=("192.0.2.10/24", "192.0.2.99/24"), virtual=("192.0.2.99/24",)
+    )
+    config = amphora.config(server("m1", 9001), bind="192.0.2.10:80", interfaces=(card,))
+    await amphora.apply(config)
+    await asyncio.sleep(1.2)  # what is announced a second time at the start
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806)) as far:
+        far.setblocking(False)
+        far.bind(("far-card0", 0x0806))
+        assert (await amphora.apply(config)).how == "unchanged"
+        vip = bytes.fromhex("fa163e000001") + socket.inet_aton("192.0.2.99")
+        async with asyncio.timeout(3):
+            frame = await asyncio.get_running_loop().sock_recv(far, 2048)
+        assert frame[22:32] == vip
 
 
 async def again_changes_nothing(*interfaces: Interface) -> bool:
