@@ -89,7 +89,7 @@ class HttpBasic:
             self._waiting -= 1
         if known is None or not matches:
             log.info("login refused", user=user[:64])
-            raise Unauthorized(_REFUSAL)
+            raise Unauthorized("The name or the password is wrong.")
         contents.verified[user] = digest
 
     def _current(self) -> _Contents:

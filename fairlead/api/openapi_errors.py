@@ -84,7 +84,7 @@ def _routing(status: int, detail: str) -> tuple[tuple[type[Struct], Any], ...]:
 _UNKNOWN = object_id("nobody")
 _RULE = refused("protocol_port", 65536, "Expected `int` <= 65535.")
 _LIMIT = _routing(400, "limit should be an integer")
-_TWICE = _api(errors.Refused("One or more arguments are either duplicate or invalid"))
+_TWICE = _api(errors.Refused("One or more arguments are either duplicate or invalid: name"))
 _GONE = _api(errors.NotFound("Load Balancer", _UNKNOWN))
 _AMPHORA = "amphora"
 

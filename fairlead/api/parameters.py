@@ -25,7 +25,7 @@ class Parameters(Struct, frozen=True):
         """The value of a parameter that may come once; `Refused` when it comes again."""
         found = [value for key, value in self.pairs if key == name]
         if len(found) > 1:
-            raise Refused("One or more arguments are either duplicate or invalid")
+            raise Refused(f"One or more arguments are either duplicate or invalid: {name}")
         return found[0] if found else None
 
     def many(self, name: str) -> tuple[str, ...]:

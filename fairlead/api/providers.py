@@ -73,7 +73,8 @@ def _answer(call: Call, wrapper: str, found: Mapping[str, str]) -> Response[byte
     given = call.parameters
     unknown = {name for name, _ in given.pairs} - _KNOWN - {"fields"}
     if unknown:
-        raise Refused("One or more arguments are either duplicate or invalid")
+        said = ", ".join(sorted(unknown))
+        raise Refused(f"One or more arguments are either duplicate or invalid: {said}")
     wanted = {name: text for name in _KNOWN if (text := given.one(name)) is not None}
     rows: Sequence[dict[str, str]] = [
         {"name": name, "description": description} for name, description in found.items()

@@ -146,7 +146,7 @@ def _filters(kind: str, given: Parameters) -> dict[str, object]:
         if name in _OWNER and ("project_id" in fields or kind in _OWNED):
             continue
         if name in found or (name not in fields and name not in others):
-            raise Refused("One or more arguments are either duplicate or invalid")
+            raise Refused(f"One or more arguments are either duplicate or invalid: {said}")
         found[name] = _value(fields[name], text) if name in fields else _canonical(text)
     return found
 

@@ -115,7 +115,7 @@ def listening(listen: str) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            if _is_fairlead(host, port):
+            if is_fairlead(host, port):
                 return ok(f"{listen} is served by a Fairlead that runs")
             other = f"{command('serve')} --listen ADDR:PORT"
             remedy = f"ss -tlnp 'sport = :{port}' tells who; or: {other}"
@@ -123,7 +123,8 @@ def listening(listen: str) -> Finding:
     return ok(f"{listen} is free for the API")
 
 
-def _is_fairlead(host: str, port: int) -> bool:
+def is_fairlead(host: str, port: int) -> bool:
+    """Whether a Fairlead answers there, asked for at most two seconds or so."""
     connection = http.client.HTTPConnection(host, port, timeout=2.0)
     try:
         connection.request("GET", "/openapi.json")

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import logging
 import math
 import os
@@ -14,6 +15,7 @@ import structlog
 import uvicorn
 
 from fairlead.cli.doctor import missing
+from fairlead.cli.host_checks import is_fairlead
 from fairlead.cli.invocation import address, command
 from fairlead.errors import Refused
 from fairlead.settings import Settings, default_state_dir, load
@@ -97,8 +99,10 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.bind(found_address)
     except OSError as error:
         bound.close()
+        ours = error.errno == errno.EADDRINUSE and is_fairlead(host, port)
+        why = "a Fairlead that runs answers there already" if ours else error.strerror
         raise Refused(
-            f"Cannot listen on {host} port {port}: {error.strerror}. "
+            f"Cannot listen on {host} port {port}: {why}. "
             "Another address or port: --listen ADDRESS:PORT"
         ) from error
     return bound

@@ -7,12 +7,15 @@ line of standard input, and never from the command line, which others can read.
 import argparse
 import getpass
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fairlead.api.http_basic import Account
 from fairlead.api.user_files import UserFiles, check_password
 from fairlead.errors import Refused
 from fairlead.settings import default_state_dir, load
+
+_ROLES = {"admin", "manager", "member", "reader", "service"}
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,18 +41,23 @@ def _add(options: argparse.Namespace) -> int:
         raise Refused(f"User '{options.name}' exists already.")
     account = Account(options.project, tuple(options.role) or ("member",))
     files.add(options.name, _password(), account)
+    _say_what_may_surprise(files, account.roles)
     return 0
 
 
 def _set(options: argparse.Namespace) -> int:
     if not options.project and not options.role:
         raise Refused("What shall change? Give --project, --role, or both.")
-    _files(options).change(options.name, options.project, tuple(options.role))
+    files = _files(options)
+    files.change(options.name, options.project, tuple(options.role))
+    _say_what_may_surprise(files, options.role)
     return 0
 
 
 def _remove(options: argparse.Namespace) -> int:
-    _files(options).remove(options.name)
+    files = _files(options)
+    files.remove(options.name)
+    _say_what_may_surprise(files)
     return 0
 
 
@@ -71,6 +79,18 @@ def _list(options: argparse.Namespace) -> int:
     for name, project, roles in rows:
         print(f"{name:{widths[0]}}  {project:{widths[1]}}  {roles}")
     return 0
+
+
+def _say_what_may_surprise(files: UserFiles, roles: Sequence[str] = ()) -> None:
+    """What was done and is seldom meant: a mistyped role, nobody left who may do everything."""
+    for role in sorted({*roles} - _ROLES):
+        print(
+            f"fairlead: Role '{role}' is none of {', '.join(sorted(_ROLES))}: it counts only where "
+            "a policy file names it.",
+            file=sys.stderr,
+        )
+    if not any(one and "admin" in one.roles and may for one, may in files.all().values()):
+        print("fairlead: No user who can log in is an admin now.", file=sys.stderr)
 
 
 _VERBS = {

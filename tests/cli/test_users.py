@@ -186,3 +186,19 @@ def test_the_files_stay_their_owners(desk: Desk) -> None:
     desk.run("add", "mary", "--project", "shop", typed="secret\n")
     owners = {(desk.directory / name).stat().st_uid for name in (HTPASSWD, USERS)}
     assert owners == {47_291}
+
+
+def said(desk: Desk, *words: str, typed: str = "") -> str:
+    """What a command that works has to say all the same."""
+    done = subprocess.run(
+        desk.command(*words), input=typed, capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_what_is_seldom_meant_is_done_and_told(desk: Desk) -> None:
+    assert said(desk, "add", "mary", "--project", "shop", "--role", "member", typed="a\n") == ""
+    assert "Role 'amdin' is none of" in said(desk, "set", "mary", "--role", "amdin")
+    assert "No user who can log in is an admin now" in said(desk, "remove", "admin")
+    assert said(desk, "set", "mary", "--role", "admin") == ""
