@@ -16,6 +16,7 @@ from litestar import Litestar
 
 from fairlead.api.app import create_app
 from fairlead.api.audit import Audit
+from fairlead.api.policy import Policy
 from fairlead.api.services import Services
 from fairlead.controller.executor import Executor
 from fairlead.controller.health import Health
@@ -58,6 +59,7 @@ class Service:
 
     async def __aenter__(self) -> "Service":
         identity.check(self.settings)
+        policy = doors.policy(self.settings)  # refused before anything is made
         async with self._stack as stack:
             stack.enter_context(only_one(self.state_dir))
             same_drivers(self.state_dir, self.settings.drivers)
@@ -68,7 +70,7 @@ class Service:
             world = fake_world if self.settings.drivers == "fake" else host_world
             self.outside = await world(self.settings, self.clock, stack)
             providing = Providing(self.settings, self.vault)
-            self.app = create_app(self._services(providing.registry, stack))
+            self.app = create_app(self._services(providing.registry, policy, stack))
             await self._start_controller(stack)
             await providing.start_driver_agent(self.store, self.outside.network, stack)
             self._stack = stack.pop_all()
@@ -77,7 +79,7 @@ class Service:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._stack.aclose()
 
-    def _services(self, providers: Providers, stack: AsyncExitStack) -> Services:
+    def _services(self, providers: Providers, policy: Policy, stack: AsyncExitStack) -> Services:
         return Services(
             store=self.store,
             catalog=self.store.catalog,
@@ -92,7 +94,7 @@ class Service:
             clock=self.clock,
             new_id=lambda: str(uuid.uuid4()),
             authenticator=identity.authenticator(self.settings, self.state_dir, self.clock, stack),
-            policy=doors.policy(self.settings),
+            policy=policy,
             audit=self._audit(stack),
             health_check=self.settings.api.health_check,
             vips=doors.vip_rules(self.settings),

@@ -72,6 +72,7 @@ def test_a_broken_policy_file_is_named(directory: Path) -> None:
     file.write_text(f"[api]\npolicy_file = '{policy}'\n")
     refused = serve_in_vain(directory, *FAKE, "--config", str(file), "--listen", free_address())
     assert f"{policy}: rule 'load-balancer:read' cannot be read" in refused
+    assert not (directory / "state").exists()
 
 
 def audited(directory: Path, destination: str, listen: str) -> LiveService:
