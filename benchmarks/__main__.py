@@ -18,6 +18,7 @@ from pathlib import Path
 from benchmarks import (
     changes,
     creation,
+    heartbeats,
     memory,
     request_cost,
     startup,
@@ -37,6 +38,7 @@ CHAPTERS: dict[str, Callable[[], Chapter]] = {
     "statements": statements.measure,
     "memory": memory.measure,
     "request_cost": request_cost.measure,
+    "heartbeats": heartbeats.measure,
 }
 
 

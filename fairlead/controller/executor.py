@@ -72,13 +72,16 @@ class Executor:
         health_managers: Sequence[str],
         heartbeat_interval: float,
         step_seconds: float,
+        counted: Callable[[], Awaitable[None]],
     ) -> None:
+        """`counted` has written what amphorae counted so far, when it returns."""
         self._drivers = drivers
         self._secrets = secrets
         self._clock = clock
         self._health_managers = tuple(health_managers)
         self._heartbeat_interval = heartbeat_interval
         self._step_seconds = step_seconds
+        self._counted = counted
         self._begun: dict[str, float] = {}  # when agents were started, by amphora id
 
     async def look(
@@ -159,6 +162,7 @@ class Executor:
     async def _boot(self, step: steps.Boot, scene: Scene) -> None:
         seen = scene.amphora(step)
         if seen.instance is None:
+            await self._counted()
             await self._drivers.store.restart_counting(seen.id)
         await self._start(seen, scene.tree)
 
@@ -275,6 +279,7 @@ class Executor:
         await self._drivers.compute.delete(gone)
 
     async def _forget(self, step: steps.ForgetAmphora, scene: Scene) -> None:
+        await self._counted()
         await self._drivers.store.drop_amphora(str(step.amphora_id))
         self._begun.pop(str(step.amphora_id), None)
 

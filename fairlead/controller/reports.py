@@ -84,7 +84,7 @@ class Reports:
             if one.operating is not None:
                 observed[one.id] = one.operating
         await self._store.report(tree.id, states)
-        await self._store.observe(tree.id, observed)
+        await self._store.observe({tree.id: observed})
 
     async def _remove(self, tree: Tree, one: Said) -> bool:
         """Remove an object with what hangs below it; whether the whole load balancer is gone."""

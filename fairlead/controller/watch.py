@@ -4,23 +4,23 @@ A missing heartbeat makes a suspect, no more: it is asked over mutual TLS, and t
 asked whether its machine runs. What then counts as dead, and may be repaired now, is decided in
 plan/suspicion.py. Nothing is decided right after a time in which this process was itself away (it
 was paused, or the database did not answer): everybody gets a whole period to be heard first. Every
-decision is an event of the load balancer. Wiring starts `run` beside `Health.receive`.
+decision is an event of the load balancer. While more heartbeats wait than can be taken in, silence
+means nothing either. Records are read when something may be decided. Wiring starts `run` beside
+Health's loops.
 """
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
-from fairlead.controller.health import Health, Pulse, Silence
+from fairlead.controller.health import Health
+from fairlead.controller.roster import READ_EVERY, Pulse, Silence
 from fairlead.domain.events import Event
-from fairlead.domain.observed import Amphora
 from fairlead.errors import FairleadError
 from fairlead.plan.suspicion import Limits, Silent, judged
 from fairlead.ports import Amphorae, Clock, Compute, Store, WorkQueue
 
 log = structlog.get_logger()
-_WATCHED = frozenset({"ALLOCATED", "ERROR"})
 _WATCH_EVERY = 1.0
 _LATE = 3.0
 _ANSWER_SECONDS = 5.0
@@ -66,43 +66,52 @@ class Watch:
 
     async def look(self) -> None:
         """Ask every amphora that was not heard for too long, and decide what to do."""
-        remembered = self._health.remembered
-        records = await self._store.amphorae()
-        self._health.keep_only(records, remembered)
-        watched = [a for a in records if a.status in _WATCHED]
-        pulses = {a.id: self._health.pulse_of(a) for a in records}
-        now = self._clock.monotonic()
-        if now - self._rested > _WATCH_EVERY + _LATE:
-            self._excuse(list(pulses.values()), now - self._rested)
+        if self._health.roster.age >= READ_EVERY or self._in_doubt():
+            await self._health.refresh()
+        away = self._clock.monotonic() - self._rested - _WATCH_EVERY
+        missed = max(away, self._health.behind)
+        if missed > _LATE:
+            self._excuse(missed)
         else:
-            overdue = [a for a in watched if now - pulses[a.id].seen >= self._silence]
-            await asyncio.gather(*(self._ask(a, pulses[a.id]) for a in overdue))
-            await self._decide(watched, pulses)
+            await asyncio.gather(*(self._ask(pulse) for pulse in self._overdue()))
+            await self._decide()
         self._rested = self._clock.monotonic()
 
-    def _excuse(self, pulses: Sequence[Pulse], seconds: float) -> None:
-        """What was not heard while this process was away means nothing."""
+    def _watched(self) -> list[Pulse]:
+        return [p for p in self._health.roster.pulses.values() if p.watched]
+
+    def _overdue(self) -> list[Pulse]:
+        now = self._clock.monotonic()
+        return [p for p in self._watched() if now - p.seen >= self._silence]
+
+    def _in_doubt(self) -> bool:
+        """Whether something may be decided, which the newest records are needed for."""
+        silent = any(p.silence is not None for p in self._watched())
+        return silent or bool(self._overdue())
+
+    def _excuse(self, seconds: float) -> None:
+        """What was not heard while this process was away, or could not listen, means nothing."""
         log.warning("was away, everybody gets time to be heard", seconds=round(seconds, 1))
-        for pulse in pulses:
+        for pulse in self._health.roster.pulses.values():
             pulse.seen = self._clock.monotonic()
 
-    async def _ask(self, amphora: Amphora, pulse: Pulse) -> None:
+    async def _ask(self, pulse: Pulse) -> None:
         async with self._turns:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    found = await self._amphorae.status(amphora.id, amphora.lb_network_ip or "")
+                    found = await self._amphorae.status(pulse.amphora_id, pulse.address or "")
             except TimeoutError:
                 reason = f"no answer in {_ANSWER_SECONDS:g} s"
             except FairleadError as error:
                 reason = str(error)
             else:
-                await self._health.take(pulse, found.report)
+                self._health.take(pulse, found.report)
                 return
-            await self._suspect(amphora, pulse, reason)
+            await self._suspect(pulse, reason)
 
-    async def _suspect(self, amphora: Amphora, pulse: Pulse, reason: str) -> None:
+    async def _suspect(self, pulse: Pulse, reason: str) -> None:
         try:
-            machine = await self._compute.observe(amphora.id)
+            machine = await self._compute.observe(pulse.amphora_id)
             proven = machine is None or not machine.running
         except FairleadError:
             proven = False
@@ -117,50 +126,48 @@ class Watch:
         if before.begun:
             await self._queue.put(pulse.lb_id)
 
-    async def _decide(self, watched: Sequence[Amphora], pulses: dict[str, Pulse]) -> None:
+    async def _decide(self) -> None:
+        watched = self._watched()
         now = self._clock.monotonic()
         self._begun = [at for at in self._begun if now - at < _MINUTE]
         silent = [
-            Silent(amphora_id=a.id, since=one.since, proven=one.proven, begun=one.begun)
-            for a in watched
-            if (one := pulses[a.id].silence) is not None
+            Silent(amphora_id=p.amphora_id, since=one.since, proven=one.proven, begun=one.begun)
+            for p in watched
+            if (one := p.silence) is not None
         ]
         if not silent:
             return
         verdict = judged(silent, len(watched), self._begun, self._limits, now)
-        for amphora in watched:
-            pulse = pulses[amphora.id]
-            if amphora.id in verdict.repair:
-                await self._repair(amphora, pulse)
-            elif amphora.id in verdict.held:
-                await self._tell(amphora, pulse, "held", verdict.held[amphora.id])
+        for pulse in watched:
+            if pulse.amphora_id in verdict.repair:
+                await self._repair(pulse)
+            elif pulse.amphora_id in verdict.held:
+                await self._tell(pulse, "held", verdict.held[pulse.amphora_id])
 
-    async def _repair(self, amphora: Amphora, pulse: Pulse) -> None:
-        async with pulse.turn:
-            silence = pulse.silence
-            if silence is None:
-                return  # heard of meanwhile
-            proof = ", and its machine does not run" if silence.proven else ""
-            await self._tell(
-                amphora, pulse, "repair", f"The amphora is silent: {silence.reason}{proof}"
-            )
-            await self._health.silenced(amphora.id, pulse)
+    async def _repair(self, pulse: Pulse) -> None:
+        silence = pulse.silence
+        if silence is None:
+            return  # heard of meanwhile
+        proof = ", and its machine does not run" if silence.proven else ""
+        await self._tell(pulse, "repair", f"The amphora is silent: {silence.reason}{proof}")
+        if pulse.silence is silence:
             silence.begun = True
             self._begun.append(self._clock.monotonic())
-        await self._queue.put(pulse.lb_id)
+            self._health.assessor.note(pulse.amphora_id)
+            await self._queue.put(pulse.lb_id)
 
-    async def _tell(self, amphora: Amphora, pulse: Pulse, what: str, detail: str) -> None:
+    async def _tell(self, pulse: Pulse, what: str, detail: str) -> None:
         """An event, when it is another decision than the one told last."""
         silence = pulse.silence
         if silence is None or silence.told == what:
             return
         silence.told = what
         log.warning(
-            "amphora silent", lb_id=amphora.loadbalancer_id, amphora_id=amphora.id, what=what,
+            "amphora silent", lb_id=pulse.lb_id, amphora_id=pulse.amphora_id, what=what,
             detail=detail,
         )  # fmt: skip
         event = Event(
-            loadbalancer_id=amphora.loadbalancer_id, generation=0, at=self._clock.now(),
-            step="Heartbeat", outcome="info", amphora_id=amphora.id, detail=detail,
+            loadbalancer_id=pulse.lb_id, generation=0, at=self._clock.now(),
+            step="Heartbeat", outcome="info", amphora_id=pulse.amphora_id, detail=detail,
         )  # fmt: skip
         await self._store.record([event])

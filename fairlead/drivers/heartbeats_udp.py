@@ -1,44 +1,62 @@
 """Heartbeats over UDP (port `Heartbeats`).
 
-A datagram that arrives while a thousand wait is dropped: the next heartbeat says the same.
+Datagrams wait in the kernel, in a buffer for the burst of many thousand amphorae; they are taken
+from there many at a time. What comes while it is full is dropped: the next heartbeat says the same.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
-_WAITING = 1000
+from fairlead.ports import Heard
 
-
-class _Receiver(asyncio.DatagramProtocol):
-    def __init__(self, queue: asyncio.Queue[bytes]) -> None:
-        self._queue = queue
-
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        if not self._queue.full():
-            self._queue.put_nowait(data)
+_LONGEST = 65_535
+_AT_ONCE = 100
+_BUFFER_BYTES = 16 * 1024 * 1024
+_SO_RCVBUFFORCE = 33  # socket(7); Python has no name for it
 
 
 class UdpHeartbeats:
-    """A UDP socket on the management network."""
+    """A UDP socket on the management network, which listens from the start."""
 
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue(_WAITING)
-        self._transport: asyncio.DatagramTransport | None = None
+    def __init__(self, address: str, port: int) -> None:
+        """Port 0 takes a free one."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        _widen(self._socket)
+        self._socket.bind((address, port))
 
-    async def start(self, address: str, port: int) -> int:
-        """Listen; port 0 takes a free one. Gives the port."""
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._socket.getsockname()[1])
+
+    async def receive(self) -> AsyncIterator[Heard]:
+        """As the port."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Receiver(self._queue), local_addr=(address, port)
-        )
-        return int(self._transport.get_extra_info("sockname")[1])
-
-    async def receive(self) -> AsyncIterator[bytes]:
-        """Every datagram as it arrives."""
         while True:
-            yield await self._queue.get()
+            datagrams = [await loop.sock_recv(self._socket, _LONGEST)]
+            more = self._take_waiting(datagrams)
+            yield Heard(datagrams=tuple(datagrams), more=more)
+            await asyncio.sleep(0)
+
+    def _take_waiting(self, datagrams: list[bytes]) -> bool:
+        """Take what waits already; whether that was not all."""
+        with suppress(BlockingIOError):
+            while len(datagrams) < _AT_ONCE:
+                datagrams.append(self._socket.recv(_LONGEST))
+            return True
+        return False
 
     def close(self) -> None:
         """Stop listening."""
-        if self._transport is not None:
-            self._transport.close()
+        self._socket.close()
+
+
+def _widen(receiver: socket.socket) -> None:
+    """Have a large buffer; without the right to that, as large a one as the host allows."""
+    receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    with suppress(PermissionError):
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)

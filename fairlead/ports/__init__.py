@@ -9,7 +9,7 @@ are seconds.
 """
 
 from fairlead.ports.catalog import Catalog
-from fairlead.ports.machines import Amphorae, AmphoraSpec, Compute, Heartbeats
+from fairlead.ports.machines import Amphorae, AmphoraSpec, Compute, Heard, Heartbeats
 from fairlead.ports.network import Capability, Network, NetworkAdmin, VipRequest, WantedIp
 from fairlead.ports.providers import DriverReports, Provider, Providers
 from fairlead.ports.quotas import Quotas
@@ -29,6 +29,7 @@ __all__ = [
     "Compute",
     "Credentials",
     "DriverReports",
+    "Heard",
     "Heartbeats",
     "Network",
     "NetworkAdmin",

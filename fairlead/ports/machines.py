@@ -76,9 +76,19 @@ class Amphorae(Protocol):
         ...
 
 
+class Heard(Struct, frozen=True, kw_only=True):
+    """Datagrams that came, oldest first; `more` when others wait already."""
+
+    datagrams: tuple[bytes, ...]
+    more: bool
+
+
 class Heartbeats(Protocol):
     """Datagrams from amphorae."""
 
-    def receive(self) -> AsyncIterator[bytes]:
-        """Every datagram as it arrives."""
+    def receive(self) -> AsyncIterator[Heard]:
+        """Every datagram as it arrives, as many at once as wait, up to a bound.
+
+        Others on the event loop have their turn in between.
+        """
         ...

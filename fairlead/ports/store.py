@@ -125,12 +125,12 @@ class Store(Protocol):
         """One page of records; `query.project_id` is the owner of their load balancers."""
         ...
 
-    async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
-        """Set the observed operating status of objects, given by id."""
+    async def observe(self, statuses: Mapping[str, Mapping[str, str]]) -> None:
+        """Set observed operating statuses, by load balancer and object id, all at once."""
         ...
 
-    async def count(self, lb_id: str, amphora_id: str, counters: Mapping[str, Counters]) -> None:
-        """Set an amphora's running totals per listener id."""
+    async def count(self, counters: Mapping[str, Mapping[str, Counters]]) -> None:
+        """Set running totals, by amphora and listener id, all at once."""
         ...
 
     async def statistics(self, lb_id: str) -> Mapping[str, Counters]:

@@ -6,6 +6,7 @@ shrink, because what an amphora counted is kept when its record goes. Called by 
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -116,22 +117,26 @@ def _fields() -> Mapping[str, Expression]:
     return found
 
 
-async def count(
-    database: Database, lb_id: str, amphora_id: str, totals: Mapping[str, Counters]
-) -> None:
-    """Set an amphora's running totals by listener id."""
-    existing = (
-        sa.select(
-            amphorae.c.id.label("amphora_id"),
-            resources.c.id.label("listener_id"),
-            *(sa.bindparam(name, type_=sa.BigInteger).label(name) for name in _COUNTED),
-        )
-        .join_from(amphorae, resources, resources.c.lb_id == amphorae.c.lb_id)
-        .where(amphorae.c.id == amphora_id, amphorae.c.lb_id == lb_id)
-        .where(resources.c.id == sa.bindparam("of"))
+_COUNTING = (
+    sa.select(
+        amphorae.c.id.label("amphora_id"),
+        resources.c.id.label("listener_id"),
+        *(sa.bindparam(name, type_=sa.BigInteger).label(name) for name in _COUNTED),
     )
-    rows = [{"of": one, **msgspec.structs.asdict(total)} for one, total in totals.items()]
-    await put_below(database, statistics, existing, rows)
+    .join_from(amphorae, resources, resources.c.lb_id == amphorae.c.lb_id)
+    .where(amphorae.c.id == sa.bindparam("by"), resources.c.id == sa.bindparam("of"))
+)
+
+
+async def count(database: Database, totals: Mapping[str, Mapping[str, Counters]]) -> None:
+    """Set running totals by amphora and listener id."""
+    rows = [
+        {"by": amphora_id, "of": listener_id, **msgspec.structs.asdict(total)}
+        for amphora_id, theirs in totals.items()
+        for listener_id, total in theirs.items()
+    ]
+    rows.sort(key=itemgetter("by", "of"))  # as in records.observe
+    await put_below(database, statistics, _COUNTING, rows)
 
 
 async def read_statistics(connection: AsyncConnection, lb_id: str) -> Mapping[str, Counters]:

@@ -5,6 +5,7 @@ that is gone is dropped silently: a heartbeat may well be late. Called by sql.py
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -28,13 +29,20 @@ async def anything(connection: AsyncConnection) -> None:
     await connection.execute(sa.select(trees.c.lb_id).limit(1))
 
 
-async def observe(database: Database, lb_id: str, statuses: Mapping[str, str]) -> None:
-    """Set operating statuses by object id."""
-    existing = sa.select(
-        resources.c.id, sa.bindparam("status", type_=sa.String).label("operating_status")
-    ).where(resources.c.id == sa.bindparam("of"), resources.c.lb_id == lb_id)
-    rows = [{"of": object_id, "status": status} for object_id, status in statuses.items()]
-    await put_below(database, observations, existing, rows)
+_OBSERVED = sa.select(
+    resources.c.id, sa.bindparam("status", type_=sa.String).label("operating_status")
+).where(resources.c.id == sa.bindparam("of"), resources.c.lb_id == sa.bindparam("of_lb"))
+
+
+async def observe(database: Database, statuses: Mapping[str, Mapping[str, str]]) -> None:
+    """Set operating statuses by load balancer and object id."""
+    rows = [
+        {"of_lb": lb_id, "of": object_id, "status": status}
+        for lb_id, theirs in statuses.items()
+        for object_id, status in theirs.items()
+    ]
+    rows.sort(key=itemgetter("of"))  # whoever writes at the same time takes locks in this order
+    await put_below(database, observations, _OBSERVED, rows)
 
 
 async def put_below(

@@ -172,13 +172,13 @@ class SqlStore:
         """As the port."""
         return await self._database.read(lambda c: amphorae.page(c, query), snapshot=True)
 
-    async def observe(self, lb_id: str, statuses: Mapping[str, str]) -> None:
+    async def observe(self, statuses: Mapping[str, Mapping[str, str]]) -> None:
         """As the port; ids that the load balancer does not have are passed over."""
-        await records.observe(self._database, lb_id, statuses)
+        await records.observe(self._database, statuses)
 
-    async def count(self, lb_id: str, amphora_id: str, counters: Mapping[str, Counters]) -> None:
+    async def count(self, counters: Mapping[str, Mapping[str, Counters]]) -> None:
         """As the port; an unknown amphora or listener is passed over."""
-        await amphorae.count(self._database, lb_id, amphora_id, counters)
+        await amphorae.count(self._database, counters)
 
     async def statistics(self, lb_id: str) -> Mapping[str, Counters]:
         """As the port."""

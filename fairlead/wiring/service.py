@@ -6,7 +6,6 @@ it and repairs it; stopping it leaves amphorae alone.
 
 import asyncio
 import uuid
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -133,14 +132,15 @@ class Service:
             self.store, outside.network, outside.compute, self.queue, self.clock,
             resync=controller.resync,
         )  # fmt: skip
-        reconciler = self._reconciler(epoch, watcher.settled)
+        reconciler = self._reconciler(epoch, watcher)
         await housekeeping.resync()
         loops = [reconciler.run() for _ in range(controller.runners)]
-        loops += [watcher.receive(outside.heartbeats), watch.run(), housekeeping.run()]
+        loops += [*watcher.loops(outside.heartbeats), watch.run(), housekeeping.run()]
+        stack.push_async_callback(watcher.finish)
         for loop in loops:
             stack.push_async_callback(_cancel, asyncio.create_task(loop))
 
-    def _reconciler(self, epoch: int, settled: Callable[[str], None]) -> Reconciler:
+    def _reconciler(self, epoch: int, watcher: Health) -> Reconciler:
         controller, health, outside = self.settings.controller, self.settings.health, self.outside
         drivers = Drivers(
             store=self.store,
@@ -157,6 +157,7 @@ class Service:
             health_managers=outside.health_managers,
             heartbeat_interval=health.interval,
             step_seconds=controller.step_seconds,
+            counted=watcher.totals.write,
         )
         return Reconciler(
             drivers, executor, self.queue, self.clock,
@@ -168,7 +169,7 @@ class Service:
             ),
             repairs=max(1, controller.runners // 2),
             epoch=epoch,
-            settled=settled,
+            settled=watcher.settled,
         )  # fmt: skip
 
 

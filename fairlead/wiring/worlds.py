@@ -60,8 +60,7 @@ async def host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
     secrets = SecretsLocal(state_dir / "secrets", clock=clock)
     amphorae = AmphoraRest(secrets, timeout=settings.controller.step_seconds)
     stack.push_async_callback(amphorae.close)
-    heartbeats = UdpHeartbeats()
-    port = await heartbeats.start(network.management_gateway, settings.health.port)
+    heartbeats = UdpHeartbeats(network.management_gateway, settings.health.port)
     stack.callback(heartbeats.close)
     return Outside(
         network=network,
@@ -70,7 +69,7 @@ async def host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
         secrets=secrets,
         amphorae=amphorae,
         heartbeats=heartbeats,
-        health_managers=(f"{network.management_gateway}:{port}",),
+        health_managers=(f"{network.management_gateway}:{heartbeats.port}",),
     )
 
 

@@ -131,7 +131,7 @@ async def test_statistics_have_a_row_for_each_listener(admin: Desk, house: House
     listeners = sorted([(await admin.listener(lb["id"], port))["id"] for port in (80, 81)])
     counted = {one: Counters(bytes_in=n, total_connections=2) for n, one in enumerate(listeners)}
     assert await admin.get(f"{PATH}/{made.id}/stats") == {"amphora_stats": []}
-    await house.store.count(lb["id"], made.id, counted)
+    await house.store.count({made.id: counted})
     rows = (await admin.get(f"{PATH}/{made.id}/stats"))["amphora_stats"]
     assert rows == [
         {"id": made.id, "loadbalancer_id": lb["id"], "listener_id": one, "bytes_in": n,
@@ -145,9 +145,9 @@ async def test_totals_stay_when_the_amphora_goes(admin: Desk, house: House, lb: 
     listener = (await admin.listener(lb["id"]))["id"]
     old = await recorded(admin, lb)
     counters = Counters(bytes_in=7, bytes_out=8, total_connections=3, active_connections=2)
-    await house.store.count(lb["id"], old.id, {listener: counters})
+    await house.store.count({old.id: {listener: counters}})
     new = await recorded(admin, lb, 1)
-    await house.store.count(lb["id"], new.id, {listener: Counters(bytes_in=1, total_connections=1)})
+    await house.store.count({new.id: {listener: Counters(bytes_in=1, total_connections=1)}})
     await house.store.drop_amphora(old.id)
     for path in (f"{LB}/{lb['id']}/stats", f"/v2/lbaas/listeners/{listener}/stats"):
         assert (await admin.get(path))["stats"] == {

@@ -239,10 +239,10 @@ async def test_statistics_add_up(house: House, desk: Desk) -> None:
     amphora = Amphora(id=lb["id"], loadbalancer_id=lb["id"], slot=0, role="STANDALONE",
                       status="ALLOCATED", created_at=datetime.now(UTC))  # fmt: skip
     await house.store.put_amphora(amphora)
-    await house.store.count(lb["id"], amphora.id, {
+    await house.store.count({amphora.id: {
         one["id"]: Counters(bytes_in=1, bytes_out=10, total_connections=3),
         two["id"]: Counters(bytes_in=2, active_connections=1, request_errors=4),
-    })  # fmt: skip
+    }})  # fmt: skip
     assert (await desk.get(f"/v2/lbaas/listeners/{one['id']}/stats"))["stats"] == {
         "bytes_in": 1, "bytes_out": 10, "active_connections": 0, "total_connections": 3,
         "request_errors": 0,

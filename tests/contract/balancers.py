@@ -215,7 +215,11 @@ async def planted(store: SqlStore, chance: random.Random, edits_made: int) -> Tr
                 return await planted(store, chance, edits_made // 2)
     await store.give_up(tree.id, chance.randrange(tree.generation + 1), 1)
     await store.observe(
-        tree.id, {o.id: chance.choice(STATUSES) for o in tree.everything() if chance.random() < 0.6}
+        {
+            tree.id: {
+                o.id: chance.choice(STATUSES) for o in tree.everything() if chance.random() < 0.6
+            }
+        }
     )
     await store.report(
         tree.id, {o.id: chance.choice(REPORTS) for o in tree.everything() if chance.random() < 0.2}

@@ -261,7 +261,7 @@ async def test_settling_removes_what_was_deleted_up_to_that_generation(store: Sq
     tree, pool_id = tree_of_members(3)
     await store.create(tree)
     gone, going, staying = tree.members(pool_id)
-    await store.observe(tree.id, {m.id: "ONLINE" for m in (gone, going, staying)})
+    await store.observe({tree.id: {m.id: "ONLINE" for m in (gone, going, staying)}})
     first = await store.edit(tree.id, edits.remove("member", gone.id))
     second = await store.edit(tree.id, edits.remove("member", going.id))
     await store.settle(tree.id, first.generation, 1)
@@ -281,8 +281,8 @@ async def test_a_settled_deletion_leaves_no_row(store: SqlStore) -> None:
         created_at=tree.root.created_at,
     )  # fmt: skip
     await store.put_amphora(amphora)
-    await store.observe(tree.id, {o.id: "ONLINE" for o in tree.everything()})
-    await store.count(tree.id, amphora.id, {listener.id: Counters(bytes_in=1)})
+    await store.observe({tree.id: {o.id: "ONLINE" for o in tree.everything()}})
+    await store.count({amphora.id: {listener.id: Counters(bytes_in=1)}})
     event = Event(
         loadbalancer_id=tree.id, generation=1, at=tree.root.created_at, step="s", outcome="ok"
     )
@@ -299,8 +299,8 @@ async def test_a_settled_deletion_leaves_no_row(store: SqlStore) -> None:
     # Whoever comes late does no harm and leaves nothing either.
     await store.settle(tree.id, gone.generation, 1)
     await store.give_up(tree.id, gone.generation, 1)
-    await store.observe(tree.id, {listener.id: "ERROR"})
-    await store.count(tree.id, amphora.id, {listener.id: Counters(bytes_in=1)})
+    await store.observe({tree.id: {listener.id: "ERROR"}})
+    await store.count({amphora.id: {listener.id: Counters(bytes_in=1)}})
     await store.record([event])
     await store.drop_amphora(amphora.id)
     with pytest.raises(NotFound):

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
-from balancers import EPOCH, STORES, Stores, balancer, new_id, tree_of_members
+from balancers import EPOCH, STATUSES, STORES, Stores, balancer, new_id, tree_of_members
 
 from fairlead.domain import edits
 from fairlead.domain.events import Event
@@ -85,15 +85,29 @@ async def test_an_amphora_of_no_load_balancer_is_not_kept(store: SqlStore) -> No
 
 async def test_observations_appear_in_the_tree(store: SqlStore, tree: Tree) -> None:
     (listener,) = tree.listeners
-    await store.observe(tree.id, {tree.id: "ONLINE", listener.id: "DEGRADED"})
+    await store.observe({tree.id: {tree.id: "ONLINE", listener.id: "DEGRADED"}})
     assert (await store.tree(tree.id)).observed == {tree.id: "ONLINE", listener.id: "DEGRADED"}
-    await store.observe(tree.id, {listener.id: "ONLINE"})
-    await store.observe(tree.id, {})
+    await store.observe({tree.id: {listener.id: "ONLINE"}})
+    await store.observe({tree.id: {}})
     assert (await store.tree(tree.id)).observed == {tree.id: "ONLINE", listener.id: "ONLINE"}
 
 
+async def test_what_many_amphorae_say_is_kept_by_one_call(store: SqlStore) -> None:
+    trees = [await store.create(tree_of_members(0)[0]) for _ in range(3)]
+    made = [amphora(tree.id) for tree in trees]
+    for one in made:
+        await store.put_amphora(one)
+    await store.observe({t.id: {t.id: s} for t, s in zip(trees, STATUSES, strict=False)})
+    listeners = [tree.listeners[0].id for tree in trees]
+    totals = [{one: Counters(bytes_in=n)} for n, one in enumerate(listeners)]
+    await store.count({one.id: total for one, total in zip(made, totals, strict=True)})
+    for tree, one, status, total in zip(trees, made, STATUSES, totals, strict=False):
+        assert (await store.tree(tree.id)).observed == {tree.id: status}
+        assert await store.counters(one.id) == total
+
+
 async def test_an_edit_keeps_observations(store: SqlStore, tree: Tree) -> None:
-    await store.observe(tree.id, {tree.id: "ONLINE"})
+    await store.observe({tree.id: {tree.id: "ONLINE"}})
     change = edits.change("loadbalancer", tree.id, {"name": "new"}, now=EPOCH)
     assert (await store.edit(tree.id, change)).observed == {tree.id: "ONLINE"}
     assert (await store.tree(tree.id)).observed == {tree.id: "ONLINE"}
@@ -101,8 +115,8 @@ async def test_an_edit_keeps_observations(store: SqlStore, tree: Tree) -> None:
 
 async def test_observations_of_strangers_are_passed_over(store: SqlStore, tree: Tree) -> None:
     other = await store.create(balancer())
-    await store.observe(tree.id, {new_id(): "ONLINE", other.id: "ERROR"})
-    await store.observe(new_id(), {tree.id: "ERROR"})
+    await store.observe({tree.id: {new_id(): "ONLINE", other.id: "ERROR"}})
+    await store.observe({new_id(): {tree.id: "ERROR"}})
     assert (await store.tree(tree.id)).observed == {}
     assert (await store.tree(other.id)).observed == {}
 
@@ -117,7 +131,7 @@ async def test_heartbeats_and_edits_at_once(stores: Stores) -> None:
     async def observe() -> None:
         for n in range(30):
             status = "ONLINE" if n % 2 else "ERROR"
-            await health.observe(tree.id, dict.fromkeys(members, status))
+            await health.observe({tree.id: dict.fromkeys(members, status)})
 
     async def edit() -> None:
         for n in range(30):
@@ -136,9 +150,9 @@ async def test_statistics_add_up_over_amphorae(store: SqlStore, tree: Tree) -> N
     await store.put_amphora(first)
     await store.put_amphora(second)
     big = Counters(bytes_in=2**40, bytes_out=2, active_connections=3, total_connections=4)
-    await store.count(tree.id, first.id, {listener.id: Counters(bytes_in=7, request_errors=9)})
-    await store.count(tree.id, first.id, {listener.id: big})
-    await store.count(tree.id, second.id, {listener.id: Counters(bytes_in=1, request_errors=5)})
+    await store.count({first.id: {listener.id: Counters(bytes_in=7, request_errors=9)}})
+    await store.count({first.id: {listener.id: big}})
+    await store.count({second.id: {listener.id: Counters(bytes_in=1, request_errors=5)}})
     assert await store.statistics(tree.id) == {
         listener.id: Counters(
             bytes_in=2**40 + 1, bytes_out=2, active_connections=3, total_connections=4,
@@ -155,14 +169,14 @@ async def test_what_an_amphora_counted_outlives_it(store: SqlStore, tree: Tree) 
     for _ in range(3):
         one = amphora(tree.id)
         await store.put_amphora(one)
-        await store.count(tree.id, one.id, {listener.id: Counters(active_connections=2)})
+        await store.count({one.id: {listener.id: Counters(active_connections=2)}})
         counted = Counters(bytes_in=2**40, active_connections=5, total_connections=4)
-        await store.count(tree.id, one.id, {listener.id: counted})
+        await store.count({one.id: {listener.id: counted}})
         total += 4
         assert (await store.statistics(tree.id))[listener.id].total_connections == total
         await store.drop_amphora(one.id)
         await store.drop_amphora(one.id)
-        await store.count(tree.id, one.id, {listener.id: counted})
+        await store.count({one.id: {listener.id: counted}})
         assert await store.counters(one.id) == {}
         assert await store.statistics(tree.id) == {
             listener.id: Counters(bytes_in=2**40 * total // 4, total_connections=total)
@@ -178,11 +192,11 @@ async def test_an_amphora_that_lost_its_memory_counts_from_zero(
     (listener,) = tree.listeners
     one = amphora(tree.id)
     await store.put_amphora(one)
-    await store.count(tree.id, one.id, {listener.id: Counters(bytes_in=7)})
+    await store.count({one.id: {listener.id: Counters(bytes_in=7)}})
     for _ in range(2):
         await store.restart_counting(one.id)
         assert await store.statistics(tree.id) == {listener.id: Counters(bytes_in=7)}
-    await store.count(tree.id, one.id, {listener.id: Counters(bytes_in=2)})
+    await store.count({one.id: {listener.id: Counters(bytes_in=2)}})
     assert await store.statistics(tree.id) == {listener.id: Counters(bytes_in=9)}
     assert await store.counters(one.id) == {listener.id: Counters(bytes_in=2)}
 
@@ -246,14 +260,14 @@ def _drawn(chance: random.Random, lb_id: str, slot: int) -> Amphora:
 async def test_counters_of_strangers_are_passed_over(store: SqlStore, tree: Tree) -> None:
     (listener,) = tree.listeners
     one = amphora(tree.id)
-    await store.count(tree.id, one.id, {listener.id: Counters(bytes_in=1)})
+    await store.count({one.id: {listener.id: Counters(bytes_in=1)}})
     await store.put_amphora(one)
     other, _ = tree_of_members(0)
     await store.create(other)
     foreign = other.listeners[0].id
-    await store.count(tree.id, one.id, {new_id(): Counters(), foreign: Counters(bytes_in=1)})
-    await store.count(other.id, one.id, {foreign: Counters(bytes_in=1)})
-    await store.count(tree.id, one.id, {})
+    await store.count({one.id: {new_id(): Counters(), foreign: Counters(bytes_in=1)}})
+    await store.count({one.id: {}})
+    await store.count({})
     assert await store.statistics(tree.id) == {}
     assert await store.statistics(other.id) == {}
 
@@ -262,7 +276,7 @@ async def test_statistics_of_a_deleted_listener_go_with_it(store: SqlStore, tree
     (listener,) = tree.listeners
     one = amphora(tree.id)
     await store.put_amphora(one)
-    await store.count(tree.id, one.id, {listener.id: Counters(bytes_in=1)})
+    await store.count({one.id: {listener.id: Counters(bytes_in=1)}})
     gone = await store.edit(tree.id, edits.remove("listener", listener.id))
     await store.settle(tree.id, gone.generation, 1)
     assert await store.statistics(tree.id) == {}

@@ -110,7 +110,7 @@ async def test_what_a_provider_removed_is_forgotten(store: SqlStore) -> None:
     tree, _, listener_id = await theirs(store)
     member = next(one.id for one in tree.objects.values() if one.KIND == "member")
     await store.report(tree.id, {member: "ACTIVE"})
-    await store.observe(tree.id, {member: "ONLINE"})
+    await store.observe({tree.id: {member: "ONLINE"}})
     after = await store.edit(tree.id, edits.gone("member", member))
     await store.forget(tree.id, [member])
     found = await store.tree(tree.id)
@@ -191,6 +191,6 @@ async def test_an_announcement_that_fails_keeps_the_edit_from_being_saved(store:
 
 async def test_operating_statuses_are_observations_like_any(store: SqlStore) -> None:
     tree, pool_id, _ = await theirs(store)
-    await store.observe(tree.id, {pool_id: "DEGRADED"})
+    await store.observe({tree.id: {pool_id: "DEGRADED"}})
     found = await store.tree(tree.id)
     assert operating(found, found.objects[pool_id]) == "DEGRADED"

@@ -44,6 +44,8 @@ STEP_SECONDS, RETRIES, FIRST_PAUSE, SLOW_RETRY = 30.0, 3, 0.2, 60.0
 SILENCE, RESYNC, RUNNERS, REPAIRS = 16.0, 300.0, 3, 2
 SUBNET = str(uuid.UUID(int=1))
 LAG = 65.0
+WRITTEN = 0.05  # by then what a heartbeat changed is written
+COUNTED = 1.1  # and what was counted
 LIMITS = Limits(share=0.5, least=3, per_minute=30)
 READS = {
     "store.tree", "store.amphorae", "store.all_ids", "network.ports", "network.subnet",
@@ -145,14 +147,14 @@ class Stage:
         self.reconciler = self.controller(await self.store.next_epoch())
         await self.housekeeping.resync()
         loops = [self.reconciler.run() for _ in range(RUNNERS)]
-        loops += [self.health.receive(fake.FakeHeartbeats(self.world)), self.watch.run()]
+        loops += [*self.health.loops(fake.FakeHeartbeats(self.world)), self.watch.run()]
         self.tasks = [asyncio.create_task(one) for one in [*loops, self.housekeeping.run()]]
 
     def controller(self, epoch: int) -> Reconciler:
         """A reconciler on this stage."""
         executor = self.executor = Executor(
             self.drivers, self.secrets, self.clock, health_managers=("192.0.2.1:5555",),
-            heartbeat_interval=5.0, step_seconds=STEP_SECONDS,
+            heartbeat_interval=5.0, step_seconds=STEP_SECONDS, counted=self.health.totals.write,
         )  # fmt: skip
         return Reconciler(
             self.drivers, executor, self.queue, self.clock,
@@ -283,7 +285,7 @@ class Stage:
             return bool(tree.applied == tree.generation)
 
         await self.until(in_force, within)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(WRITTEN)
         tree: Tree = await self.store.tree(lb_id)
         return tree
 
@@ -354,6 +356,8 @@ class Stage:
     def assert_nothing_remembered(self) -> None:
         """No memory of load balancers that are gone."""
         health, reconciler = self.health, self.reconciler
-        for memory in (health._pulses, health._written, health._stale, reconciler._troubles,
-                       reconciler._parked, self.executor._begun):  # fmt: skip
+        for memory in (health.roster.pulses, health._strangers, health._changed,
+                       health.assessor._due, health.assessor._woken, health.totals._waiting,
+                       reconciler._troubles, reconciler._parked,
+                       self.executor._begun):  # fmt: skip
             assert not memory, memory

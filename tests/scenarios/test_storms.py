@@ -164,3 +164,27 @@ async def test_forged_heartbeats_are_counted_and_logged_once_a_minute(stage: Sta
     await stage.sleep(1)
     assert stage.health.refusals.told == 2
     assert await stage.operating(lb) == "ONLINE"
+
+
+async def test_while_more_heartbeats_wait_than_can_be_taken_in_nobody_is_repaired(
+    stage: Stage,
+) -> None:
+    """The datagrams of the living may be among those that were dropped."""
+    fleet = Fleet(stage)
+    await fleet.found(2)
+    await fleet.quiet()
+    fleet.passes = lambda: False
+    for machine in stage.world.machines.values():
+        machine.answers = False
+    stage.world.flooded = True
+    stage.world.datagrams.put_nowait(b"nonsense")
+    await stage.sleep(3 * SILENCE)
+    assert await fleet.repaired() == set()
+    assert stage.health.behind > SILENCE
+    stage.world.flooded = False
+    stage.world.datagrams.put_nowait(b"nonsense")
+    await stage.sleep(SILENCE - 2)
+    assert await fleet.repaired() == set(), "everybody has a whole period to be heard"
+    await stage.sleep(SILENCE)
+    assert await fleet.repaired() == set(fleet.ids)
+    await fleet.end()

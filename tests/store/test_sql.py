@@ -23,11 +23,13 @@ from structlog.testing import capture_logs
 from fairlead.domain import edits
 from fairlead.domain.edits import Edit
 from fairlead.domain.model import KINDS, LoadBalancer
+from fairlead.domain.observed import Amphora
 from fairlead.domain.query import Query
 from fairlead.domain.tree import Tree
 from fairlead.errors import Permanent, Retryable
 from fairlead.store import SqlStore, documents, migrate
 from fairlead.store.schema import metadata, resources, trees
+from fairlead.wire.heartbeat import Counters
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CHILD = Path(__file__).parent / "editing_child.py"
@@ -101,6 +103,28 @@ async def test_a_tree_is_one_query_and_a_new_one_two_inserts(store: SqlStore) ->
     with statements(store) as seen:
         await store.tree(tree.id)
     assert len(seen) == 1
+
+
+async def test_news_of_many_amphorae_cost_two_statements(store: SqlStore) -> None:
+    news: dict[str, dict[str, str]] = {}
+    totals: dict[str, dict[str, Counters]] = {}
+    for _ in range(20):
+        tree, _ = tree_of(5)
+        await store.create(tree)
+        one = Amphora(
+            id=new_id(), loadbalancer_id=tree.id, slot=0, role="STANDALONE", status="ALLOCATED",
+            created_at=NOW,
+        )  # fmt: skip
+        await store.put_amphora(one)
+        news[tree.id] = {o.id: "ONLINE" for o in tree.everything()}
+        totals[one.id] = {tree.listeners[0].id: Counters(bytes_in=1)}
+    with statements(store) as seen:
+        await store.observe(news)
+        await store.count(totals)
+        await store.observe({})
+        await store.count({})
+    assert [s.split()[0] for s in seen] == ["BEGIN", "INSERT", "BEGIN", "INSERT"]
+    assert (await store.tree(tree.id)).observed == news[tree.id]
 
 
 async def test_an_edit_that_changes_nothing_writes_nothing(store: SqlStore) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from fairlead.domain.observed import Instance, Port
 from fairlead.drivers.fake.world import FakeMachine, FakeWorld
 from fairlead.errors import Fenced, Permanent, Retryable
-from fairlead.ports import AmphoraSpec
+from fairlead.ports import AmphoraSpec, Heard
 from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied
 
 
@@ -119,10 +119,11 @@ class FakeHeartbeats:
     def __init__(self, world: FakeWorld) -> None:
         self._world = world
 
-    async def receive(self) -> AsyncIterator[bytes]:
-        """As the port."""
+    async def receive(self) -> AsyncIterator[Heard]:
+        """As the port, one at a time."""
         while True:
-            yield await self._world.datagrams.get()
+            datagram = await self._world.datagrams.get()
+            yield Heard(datagrams=(datagram,), more=self._world.flooded)
 
 
 def _how(machine: FakeMachine, after: AmphoraConfig) -> str:

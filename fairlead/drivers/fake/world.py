@@ -131,6 +131,7 @@ class FakeWorld:
         self.member_states: dict[str, str] = {}
         self.refused_words: set[str] = set()
         self.datagrams: asyncio.Queue[bytes] = asyncio.Queue()
+        self.flooded = False  # whether more datagrams wait whenever some were taken
         self.crash_after: int | None = None
         self.steps = 0
         self._failures: dict[str, list[Exception]] = {}
