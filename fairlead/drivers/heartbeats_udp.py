@@ -47,6 +47,7 @@ class UdpHeartbeats:
         with suppress(BlockingIOError):
             while len(datagrams) < _AT_ONCE:
                 datagrams.append(self._socket.recv(_LONGEST))
+            self._socket.recv(1, socket.MSG_PEEK)
             return True
         return False
 
