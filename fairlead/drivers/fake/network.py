@@ -1,6 +1,6 @@
 """Networks of the in-memory world: every id exists, and what it names follows from the id.
 
-Only what users deleted does not exist.
+Only what users deleted does not exist, and what they made is for whom it is meant.
 
 What users make themselves (`NetworkAdmin`) is remembered beside it. Every change happens between
 two awaits, so that callers never meet half of one.
@@ -34,10 +34,13 @@ class FakeNetwork:
         self._networks: dict[str, NetworkInfo] = {}
 
     async def subnet(self, subnet_id: str, project_id: str | None = None) -> Subnet:
-        """As the port; `NotFound` only once it was deleted."""
+        """As the port; `NotFound` of what nobody made only once it was deleted."""
         await self._world.look("subnet")
         self._check_exists(subnet_id)
-        return self._world.subnets.get(subnet_id) or _made_up(subnet_id)
+        found = self._world.subnets.get(subnet_id) or _made_up(subnet_id)
+        if project_id is not None and not self._may_use(found.network_id, project_id):
+            raise NotFound("Subnet", subnet_id)
+        return found
 
     def is_management(self, address: str) -> bool:
         """Whether an address is in the management network's range."""
@@ -49,11 +52,12 @@ class FakeNetwork:
         self._check_capabilities(request)
         port = self._named(f"vip:{lb_id}") or self._claimed_by(lb_id)
         if port is None and request.vip_port_id is not None:
-            port = self._claimable(request.vip_port_id, lb_id, request)
+            port = self._claimable(request.vip_port_id, lb_id, project_id, request)
         port = port or self._vip_port(lb_id, project_id, request)
         port = self._put(self._completed(port, request))
         others = {one.subnet_id for one in request.additional_vips}
-        first = next((ip for ip in port.fixed_ips if ip.subnet_id not in others), port.fixed_ips[0])
+        own = [ip for ip in port.fixed_ips if ip.subnet_id not in others] or port.fixed_ips
+        first = next((ip for ip in own if _fits(ip, request)), own[0])
         on = {ip.subnet_id: ip.address for ip in port.fixed_ips}
         return Vip(
             vip_address=first.address,
@@ -257,17 +261,30 @@ class FakeNetwork:
         ports = (self._world.ports.get(port_id) for port_id in self._world.users_ports)
         return next((port for port in ports if port is not None and port.owner == lb_id), None)
 
-    def _claimable(self, port_id: str, lb_id: str, request: VipRequest) -> Port:
+    def _may_use(self, network_id: str, project_id: str) -> bool:
+        """Whether a project may have ports there: what nobody made is everybody's."""
+        made = self._networks.get(network_id)
+        return made is None or made.shared or made.project_id == project_id
+
+    def _claimable(self, port_id: str, lb_id: str, project_id: str, request: VipRequest) -> Port:
         """A port the user brings, made up when nobody made it."""
         port = self._world.ports.get(port_id)
         if port is None:
             network_id = request.vip_network_id or str(uuid.uuid5(_SPACE, port_id))
             subnet_id = request.vip_subnet_id or self._first_subnet(network_id)
             ip = self._address(network_id, subnet_id, request.vip_address)
-            port = replace(self._new("", "", network_id), id=port_id, fixed_ips=(ip,))
+            made = self._new("", "", network_id)
+            port = replace(made, id=port_id, fixed_ips=(ip,), project_id=project_id)
             self._world.users_ports.add(port_id)
+        if port.project_id != project_id:
+            raise Refused(f"Port {port_id} not found.")
+        others = {one.subnet_id for one in request.additional_vips}
+        own = [ip for ip in port.fixed_ips if ip.subnet_id not in others]
+        complete = len(own) + len(others) == len(port.fixed_ips)
+        if complete and sum(_fits(ip, request) for ip in own) != 1:
+            raise Refused("The VIP's address on the specified VIP port could not be determined.")
         if port.owner not in ("", lb_id):
-            raise Conflict(f"VIP port {port_id} is already used by {port.owner}.")
+            raise Conflict(f"vip_port_id {port_id} is already in use.")
         return replace(port, owner=lb_id)
 
     def _vip_port(self, lb_id: str, project_id: str, request: VipRequest) -> Port:
@@ -279,6 +296,9 @@ class FakeNetwork:
             raise Refused(f"Subnet {subnet_id} not found.")
         known = self._world.subnets.get(subnet_id) or _made_up(subnet_id)
         network_id = request.vip_network_id or known.network_id
+        if not self._may_use(network_id, project_id):
+            raise Refused(f"Network {network_id} not found." if request.vip_network_id
+                          else f"Subnet {subnet_id} not found.")  # fmt: skip
         ip = self._address(network_id, subnet_id, request.vip_address, "vip_address")
         made = self._new(f"vip:{lb_id}", lb_id, network_id)
         return replace(made, fixed_ips=(ip,), project_id=project_id)
@@ -352,6 +372,12 @@ class FakeNetwork:
     def _put(self, port: Port) -> Port:
         self._world.ports[port.id] = port
         return port
+
+
+def _fits(ip: FixedIp, request: VipRequest) -> bool:
+    """Whether an address of a port is one that the request may mean."""
+    subnet_id, address = request.vip_subnet_id, request.vip_address
+    return subnet_id in (None, ip.subnet_id) and address in (None, ip.address)
 
 
 def _made_up(subnet_id: str, address: str | None = None) -> Subnet:
