@@ -11,7 +11,14 @@ from fairlead.domain import edits
 from fairlead.domain.observed import FixedIp, Port
 from fairlead.domain.tree import Tree
 from fairlead.render.amphora import amphora_config
-from fairlead.wire.amphora import AmphoraConfig, Interface, Route, revision_of
+from fairlead.wire.amphora import (
+    AmphoraConfig,
+    File,
+    Interface,
+    Route,
+    revision_of,
+    without_contents,
+)
 from tests.render.scenarios import SCENARIOS
 from tests.strategies import NOW, VIP4, VIP6, planted
 
@@ -185,6 +192,13 @@ def test_nothing_in_service_is_an_empty_file(kind: str, field: str) -> None:
     config = configured(off)
     assert (config.haproxy_cfg, config.servers) == ("", ())
     assert config.interfaces == configured(SIMPLE).interfaces
+
+
+def test_a_file_that_is_held_already_makes_no_other_revision() -> None:
+    file = File(name="one.pem", content="a key")
+    sent = replace(configured(SIMPLE), files=(file,))
+    assert revision_of(sent) == revision_of(without_contents(sent))
+    assert revision_of(sent) != revision_of(replace(sent, files=(replace(file, name="two.pem"),)))
 
 
 def test_removed_objects_are_not_rendered() -> None:
