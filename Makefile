@@ -30,8 +30,8 @@ lint: setup ## Style, types and layers
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-test: setup ## The tests alone
-	$(RUN)/pytest
+test: setup ## The tests alone, two files at a time: most of them wait for somebody
+	$(RUN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup ## Measure, and print a table (needs root)
 	$(RUN)/python -m benchmarks

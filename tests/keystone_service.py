@@ -162,7 +162,9 @@ class KeystoneService:
 
     def register(self, region: str = REGION, **urls: str) -> None:
         """Put services into a region's catalog, by type: load_balancer="http://..."."""
-        self.call("PUT", f"/regions/{region}", {"region": {}})
+        known = [one["id"] for one in self.call("GET", "/regions")["regions"]]
+        if region not in known:
+            self.call("PUT", f"/regions/{region}", {"region": {}})
         for name, url in urls.items():
             kind = name.replace("_", "-")
             body = {"service": {"type": kind, "name": kind}}
