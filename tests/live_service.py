@@ -16,8 +16,8 @@ from pathlib import Path
 import httpx
 import yaml
 
-START_SECONDS = 15.0
-STOP_SECONDS = 15.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
 READY = "Fairlead is ready"
 
 
