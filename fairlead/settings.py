@@ -7,6 +7,7 @@ and cli.py read this; everything else gets plain arguments.
 
 import os
 import re
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -21,6 +22,7 @@ from fairlead.errors import Refused
 
 _TLS = TlsPolicy()
 Seconds = Annotated[float, Meta(ge=0)]
+Life = Annotated[float, Meta(gt=0, le=3.2e9)]
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -306,6 +308,26 @@ class SecretSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What URLs of secrets begin with (`https://lb.example.com`); none is the request's host."""
 
 
+class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Certificates of Fairlead's own, between its parts."""
+
+    certificate_life: Life = 31536000.0
+    """Seconds that certificates of amphorae and controller are good; renewed at two thirds."""
+
+    authority_life: Life = 315619200.0
+    """Seconds that the authority which signs them is good; counts when it is made."""
+
+    @property
+    def life(self) -> timedelta:
+        """Of certificates."""
+        return timedelta(seconds=self.certificate_life)
+
+    @property
+    def authority(self) -> timedelta:
+        """Of the authority."""
+        return timedelta(seconds=self.authority_life)
+
+
 class FakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The in-memory world of `--drivers fake`."""
 
@@ -334,6 +356,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quota: Quota = Quota()
     tls: TlsSettings = TlsSettings()
     secrets: SecretSettings = SecretSettings()
+    trust: TrustSettings = TrustSettings()
     fake: FakeSettings = FakeSettings()
 
 

@@ -21,11 +21,11 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from fairlead.drivers.amphora_rest import AmphoraRest
 from fairlead.drivers.secrets_local import SecretsLocal
@@ -36,6 +36,7 @@ from fairlead.wire.amphora import (
     AmphoraConfig,
     Applied,
     Interface,
+    Renewal,
     Server,
     revision_of,
 )
@@ -102,9 +103,16 @@ class LiveAmphora:
             certificate=credentials.certificate, private_key=credentials.private_key,
             authority=credentials.authority,
             heartbeat_key=self.secrets.heartbeat_key(self.amphora_id),
+            not_after=credentials.not_after,
             health_managers=health_managers, heartbeat_interval=interval,
         )  # fmt: skip
         (self.home / "boot.json").write_bytes(msgspec.json.encode(boot))
+
+    async def renewal(self, *, epoch: int = 1, days: float = 30) -> Renewal:
+        """A certificate for the agent that is good for so long."""
+        secrets = SecretsLocal(self.directory / "secrets", clock=Now(), life=timedelta(days=days))
+        issued = await secrets.issue(self.amphora_id, ADDRESS)
+        return Renewal(epoch=epoch, **asdict(issued))
 
     async def start(self) -> AgentStatus:
         """Start the agent's process and wait until it answers."""

@@ -18,8 +18,9 @@ from fairlead.agent.door import Door
 from fairlead.agent.haproxy import Haproxy
 from fairlead.agent.heart import Heart
 from fairlead.agent.home import Home
+from fairlead.agent.identity import Identity
 from fairlead.agent.observer import Observer
-from fairlead.agent.server import AgentServer, tls_context
+from fairlead.agent.server import AgentServer
 from fairlead.errors import Retryable
 from fairlead.wire.amphora import AgentStatus
 
@@ -45,10 +46,13 @@ async def serve(directory: Path) -> None:
             revision=applier.revision(),
             report=heart.report(),
             held=applier.held(),
+            not_after=identity.ends,
         )
 
-    door = await Door.open(boot.listen, boot.agent_port, tls_context(boot, directory))
-    server = AgentServer(boot, applier.apply, status)
+    identity = Identity(home, boot)
+    door = await Door.open(boot.listen, boot.agent_port, identity.context)
+    identity.shown_by(door.show)
+    server = AgentServer(boot.amphora_id, applier.apply, status, identity.renew)
     tasks = [asyncio.create_task(server.serve(door))]
     log.event("agent serves", address=boot.listen, port=boot.agent_port)
     await applier.adopt()

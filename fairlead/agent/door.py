@@ -60,6 +60,10 @@ class Door:
             keep.cancel()
             self._listening.close()
 
+    def show(self, context: ssl.SSLContext) -> None:
+        """Meet new connections with this; those that are open go on."""
+        self._context = context
+
     def seen(self) -> None:
         """The connection of the running task has asked for something."""
         task = asyncio.current_task()

@@ -1,4 +1,4 @@
-"""The agent's HTTPS server: two paths, mutual TLS 1.3, one configuration at a time.
+"""The agent's HTTPS server: three paths, mutual TLS 1.3, one configuration at a time.
 
 Only a certificate that the amphora's authority signed for client use gets in. The Host header
 must name this amphora, so that a controller with an outdated address book does not configure
@@ -7,11 +7,9 @@ main.
 """
 
 import asyncio
-import os
-import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from pathlib import Path
+from typing import TypeVar
 
 import h11
 import msgspec
@@ -21,20 +19,25 @@ from fairlead.agent import log
 from fairlead.agent.door import Door
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.wire.amphora import (
+    CERTIFICATE_PATH,
     CONFIG_PATH,
     STATUS_PATH,
     AgentStatus,
     AmphoraConfig,
     Applied,
     Rejected,
+    Renewal,
+    Renewed,
 )
-from fairlead.wire.boot import Boot
 
+T = TypeVar("T", bound=Struct)
 _MAX_BODY = 16 * 1024 * 1024
 _CHUNK = 64 * 1024
 _FIRST_SECONDS = 5.0
 _IDLE_SECONDS = 300.0
 _READ_SECONDS = 30.0
+_METHODS = {CONFIG_PATH.encode(): b"PUT", CERTIFICATE_PATH.encode(): b"PUT",
+            STATUS_PATH.encode(): b"GET"}  # fmt: skip
 
 
 class _Unreadable(Exception):
@@ -50,13 +53,15 @@ class AgentServer:
 
     def __init__(
         self,
-        boot: Boot,
+        amphora_id: str,
         apply: Callable[[AmphoraConfig], Awaitable[Applied]],
         status: Callable[[], Awaitable[AgentStatus]],
+        renew: Callable[[Renewal], Renewed],
     ) -> None:
-        self._boot = boot
+        self._amphora_id = amphora_id
         self._apply = apply
         self._status = status
+        self._renew = renew
 
     async def serve(self, door: Door) -> None:
         """Answer whom `door` lets in, for ever."""
@@ -91,8 +96,8 @@ class AgentServer:
 
     async def _answer(self, request: h11.Request, body: bytes) -> tuple[int, Struct]:
         method, path = request.method, request.target
-        allowed = {CONFIG_PATH.encode(): b"PUT", STATUS_PATH.encode(): b"GET"}.get(path)
-        if (b"host", self._boot.amphora_id.encode()) not in request.headers:
+        allowed = _METHODS.get(path)
+        if (b"host", self._amphora_id.encode()) not in request.headers:
             reason = "the Host header does not name this amphora"
             return 421, Rejected(kind="misdirected", reason=reason)
         if allowed is None:
@@ -102,14 +107,11 @@ class AgentServer:
         if method == b"GET":
             return 200, await self._status()
         try:
-            config = msgspec.json.decode(body, type=AmphoraConfig)
-        except msgspec.MsgspecError as error:
-            return 400, _unclear(str(error))
-        return await self._configure(config)
-
-    async def _configure(self, config: AmphoraConfig) -> tuple[int, Struct]:
-        try:
-            return 200, await self._apply(config)
+            if path == CONFIG_PATH.encode():
+                return 200, await self._apply(_decoded(body, AmphoraConfig))
+            return 200, self._renew(_decoded(body, Renewal))
+        except _Unreadable as error:
+            return error.status, _unclear(str(error))
         except Fenced as error:
             return 409, Rejected(kind="fenced", reason=str(error))
         except Permanent as error:
@@ -118,24 +120,15 @@ class AgentServer:
             return 500, Rejected(kind="failed", reason=str(error))
 
 
+def _decoded(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise _Unreadable(400, str(error)) from error
+
+
 def _unclear(reason: str) -> Rejected:
     return Rejected(kind="request", reason=reason)
-
-
-def tls_context(boot: Boot, directory: Path) -> ssl.SSLContext:
-    """TLS 1.3 with a client certificate required, signed by the amphora's authority."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=boot.authority)
-    pair = directory / "tls.pem"
-    with open(os.open(pair, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(boot.certificate + "\n" + boot.private_key)
-    try:
-        context.load_cert_chain(pair)
-    finally:
-        pair.unlink()
-    return context
 
 
 async def _read(

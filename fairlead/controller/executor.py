@@ -31,8 +31,8 @@ from fairlead.domain.tree import Tree
 from fairlead.errors import FairleadError, NotFound, Permanent, Refused, Retryable
 from fairlead.plan import steps
 from fairlead.plan.steps import Step
-from fairlead.ports import AmphoraSpec, Clock, Secrets, VipRequest
-from fairlead.wire.amphora import AGENT_PORT
+from fairlead.ports import AmphoraSpec, Clock, Credentials, VipRequest
+from fairlead.wire.amphora import AGENT_PORT, Renewal
 from fairlead.wire.boot import Boot as BootData
 
 log = structlog.get_logger()
@@ -66,7 +66,6 @@ class Executor:
     def __init__(
         self,
         drivers: Drivers,
-        secrets: Secrets,
         clock: Clock,
         *,
         health_managers: Sequence[str],
@@ -76,7 +75,6 @@ class Executor:
     ) -> None:
         """`counted` has written what amphorae counted so far, when it returns."""
         self._drivers = drivers
-        self._secrets = secrets
         self._clock = clock
         self._health_managers = tuple(health_managers)
         self._heartbeat_interval = heartbeat_interval
@@ -171,7 +169,7 @@ class Executor:
         if seen.management is None or seen.record is None:
             raise Retryable("The amphora's management port or record is missing")
         address = seen.management.fixed_ips[0].address
-        credentials = await self._secrets.issue(seen.id, address)
+        credentials = await self._drivers.secrets.issue(seen.id, address)
         boot = BootData(
             amphora_id=seen.id,
             listen=address,
@@ -179,9 +177,10 @@ class Executor:
             certificate=credentials.certificate,
             private_key=credentials.private_key,
             authority=credentials.authority,
-            heartbeat_key=self._secrets.heartbeat_key(seen.id),
+            heartbeat_key=self._drivers.secrets.heartbeat_key(seen.id),
             health_managers=self._health_managers,
             heartbeat_interval=self._heartbeat_interval,
+            not_after=credentials.not_after,
         )
         flavor = shape.of_flavor(tree.root.flavor_data)
         spec = AmphoraSpec(
@@ -232,6 +231,21 @@ class Executor:
             await self._start(seen, scene.tree)
             await self._drivers.compute.restart_agent(seen.id)
         await self._answered(seen)
+
+    async def _renew(self, step: steps.Renew, scene: Scene) -> str:
+        """An agent that cannot take it is started anew with it, which no traffic notices."""
+        seen = scene.amphora(step)
+        if seen.management is None:
+            raise Retryable("The amphora has no management port")
+        address = seen.management.fixed_ips[0].address
+        credentials = await self._drivers.secrets.issue(seen.id, address)
+        renewal = _renewal(credentials, scene.epoch)
+        if await self._drivers.amphorae.renew(seen.id, address, renewal):
+            return f"until {credentials.not_after:%Y-%m-%d %H:%M:%S}"
+        await self._start(seen, scene.tree)
+        await self._drivers.compute.restart_agent(seen.id)
+        await self._answered(seen)
+        return "by starting the agent anew"
 
     def _fresh(self, amphora_id: str) -> bool:
         """Whether an agent may still be on its way: a busy host takes long to start it."""
@@ -303,6 +317,16 @@ class Executor:
         await self._drivers.store.settle(scene.tree.id, step.generation, scene.epoch)
 
 
+def _renewal(credentials: Credentials, epoch: int) -> Renewal:
+    return Renewal(
+        epoch=epoch,
+        certificate=credentials.certificate,
+        private_key=credentials.private_key,
+        authority=credentials.authority,
+        not_after=credentials.not_after,
+    )
+
+
 def _final(error: FairleadError) -> bool:
     """Whether trying again at once is pointless."""
     return isinstance(error, Permanent)
@@ -320,6 +344,7 @@ _RUN: dict[type[Step], Run] = {
     steps.AwaitAgent: Executor._await_agent,
     steps.Attach: Executor._attach,
     steps.Configure: Executor._configure,
+    steps.Renew: Executor._renew,
     steps.Announce: Executor._announce,
     steps.Detach: Executor._detach,
     steps.ReleasePort: Executor._release,

@@ -12,12 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from fairlead.controller.certificates import Certificates, Material, read_all
+from fairlead.domain import lifetimes
 from fairlead.domain.observed import Amphora, AmphoraSeen, Port, World, serving
 from fairlead.domain.tls import needs_of
 from fairlead.domain.tree import Tree
 from fairlead.errors import NotFound, Permanent, Retryable
 from fairlead.plan.planner import amphora_ids, has_addresses, wanted_ports
-from fairlead.ports import Amphorae, Clock, Compute, Network, Store, Vault
+from fairlead.ports import Amphorae, Clock, Compute, Network, Secrets, Store, Vault
 from fairlead.wire.amphora import AmphoraConfig, File
 
 MANAGEMENT = "management"
@@ -54,6 +55,7 @@ class Drivers(Struct, frozen=True, kw_only=True):
     network: Network
     compute: Compute
     amphorae: Amphorae
+    secrets: Secrets
     vault: Vault
     clock: Clock
 
@@ -106,9 +108,22 @@ async def observe(
         stray_ports=strays,
         networks=networks,
         unread=tuple((s.partition(" ")[0], s.partition(" ")[2]) for s in sorted(unread)),
+        life=drivers.secrets.life,
     )
     notes = {n: None for a in kept for n in certificates.notes(drivers.clock.now(), a.held)}
-    return Observation(world=world, configs=configs, notes=tuple(notes))
+    return Observation(world=world, configs=configs, notes=(*notes, *_late(kept, drivers)))
+
+
+def _late(kept: Sequence[AmphoraSeen], drivers: Drivers) -> list[str]:
+    """Certificates of Fairlead's own that should have been renewed."""
+    life, now = drivers.secrets.life, drivers.clock.now()
+    told = [
+        f"The certificate of amphora {one.id} ends on {ends:%Y-%m-%d at %H:%M:%S} and could not be "
+        "renewed: see the events of Renew"
+        for one in kept
+        if (ends := one.certificate_ends) is not None and lifetimes.is_late(ends, life, now)
+    ]
+    return [*told, *drivers.secrets.late()] if kept else []
 
 
 def _is_vip(tree: Tree, port: Port) -> bool:
@@ -157,7 +172,9 @@ async def _amphora(
     except (TimeoutError, Retryable, Permanent):
         return seen
     revision = status.revision if status.report.healthy else None
-    return replace(seen, reachable=True, revision=revision, held=status.held)
+    return replace(
+        seen, reachable=True, revision=revision, held=status.held, not_after=status.not_after
+    )
 
 
 def _configs(

@@ -87,6 +87,7 @@ class Reconciler:
         self._settled = settled
         self._troubles: dict[str, Trouble] = {}
         self._noted: dict[str, tuple[str, ...]] = {}  # by load balancer: what was told already
+        self._unrenewed: dict[tuple[str, str | None], str] = {}  # why, as it was told
 
     async def run(self) -> None:
         """Work on keys from the queue for ever."""
@@ -182,14 +183,15 @@ class Reconciler:
         try:
             while world is not None:
                 wave = next_wave(tree, world, self._clock.now())
+                wave = tuple(s for s in wave if not (isinstance(s, steps.Renew) and s in taken))
                 if not wave:
                     return True
                 await self._check_effect(tree, taken, wave)
                 seen = msgspec.structs.replace(observation, world=world)
                 scene = Scene(tree=tree, observation=seen, epoch=self._epoch)
                 results = await self._executor.run(wave, scene)
-                events += [result.event for result in results]
-                _raise_worst(results)
+                events += self._news(tree, wave, results)
+                _raise_worst(wave, results)
                 if isinstance(wave[0], steps.Settle):
                     self._settled(tree.id)
                     events = [] if tree.deleted else events
@@ -198,6 +200,20 @@ class Reconciler:
             return False
         finally:
             await self._record(tree, events)
+
+    def _news(self, tree: Tree, wave: Wave, results: Sequence[Result]) -> list[Event]:
+        """The events of a wave; a renewal that fails at each resync is told when that changes."""
+        found = []
+        for step, result in zip(wave, results, strict=True):
+            if isinstance(step, steps.Renew):
+                key, detail = (tree.id, step.amphora_id), str(result.error or "")
+                if detail and self._unrenewed.get(key) == detail:
+                    continue
+                self._unrenewed.pop(key, None)
+                if detail:
+                    self._unrenewed[key] = detail
+            found.append(result.event)
+        return found
 
     async def _check_effect(self, tree: Tree, taken: set[Step], wave: Wave) -> None:
         for step in wave:
@@ -270,9 +286,16 @@ class Reconciler:
             await self._drivers.store.record(events)
 
 
-def _raise_worst(results: Sequence[Result]) -> None:
-    """Raise the error that decides what happens next: fenced, then pointless, then any."""
-    errors = [r.error for r in results if r.error is not None]
+def _raise_worst(wave: Wave, results: Sequence[Result]) -> None:
+    """Raise the error that decides what happens next: fenced, then pointless, then any.
+
+    A certificate that could not be renewed holds nothing up.
+    """
+    errors = [
+        result.error
+        for step, result in zip(wave, results, strict=True)
+        if not isinstance(step, steps.Renew) or isinstance(result.error, Fenced)
+    ]
     for kind in (Fenced, Permanent, FairleadError):
         for error in errors:
             if isinstance(error, kind):

@@ -5,7 +5,7 @@ state; all of it may be out of date the moment it is read.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Struct
@@ -178,7 +178,8 @@ class AmphoraSeen(Struct, frozen=True, kw_only=True):
     `ports` are by network id, the management port excluded. `revision` is None while the agent
     does not answer or has no configuration yet; `wanted` is the revision the tree asks for, None
     while it cannot be rendered because ports or certificates are missing. `held` are the
-    certificates that the amphora has, file names by source.
+    certificates that the amphora has, file names by source; `not_after` is when the agent's own
+    certificate ends, None while it does not say so.
     """
 
     id: str
@@ -190,6 +191,13 @@ class AmphoraSeen(Struct, frozen=True, kw_only=True):
     revision: str | None = None
     wanted: str | None = None
     held: Mapping[str, str] = {}
+    not_after: datetime | None = None
+
+    @property
+    def certificate_ends(self) -> datetime | None:
+        """When its certificate ends: by the agent's word, or else by the record's."""
+        recorded = self.record.cert_expiration if self.record else None
+        return self.not_after or recorded
 
 
 class World(Struct, frozen=True, kw_only=True):
@@ -199,7 +207,7 @@ class World(Struct, frozen=True, kw_only=True):
     load balancer that belong to none of the amphorae here. `networks` maps the subnets that
     members name to their networks; a subnet that does not exist any more is missing in it.
     `unread` are the certificates that an amphora lacks and the secret store does not give: kind
-    and reference of each.
+    and reference of each. `life` is how long a new certificate of an agent is good.
     """
 
     vip_port: Port | None = None
@@ -207,3 +215,4 @@ class World(Struct, frozen=True, kw_only=True):
     stray_ports: tuple[Port, ...] = ()
     networks: Mapping[str, str] = {}
     unread: tuple[tuple[str, str], ...] = ()
+    life: timedelta = timedelta(days=365)

@@ -3,7 +3,9 @@
 Invariants: TLS 1.3 with certificates on both sides, both from the local authority; an agent must
 show a certificate for the address it was called at, and answers only to its own amphora id (the
 Host header), so that a reused address leads nowhere. Connections are kept and reused, because a
-member change shall take effect within 100 ms. Made by wiring; called by the controller.
+member change shall take effect within 100 ms. When the controller's certificate is renewed, new
+calls go over new connections, and the old ones are closed when the last call on them ends. Made
+by wiring; called by the controller.
 """
 
 import asyncio
@@ -14,16 +16,19 @@ from typing import TypeVar
 import httpx
 import msgspec
 
-from fairlead.errors import Fenced, Permanent, Retryable
+from fairlead.errors import FairleadError, Fenced, Permanent, Retryable
 from fairlead.ports import Credentials, Secrets
 from fairlead.wire.amphora import (
     AGENT_PORT,
+    CERTIFICATE_PATH,
     CONFIG_PATH,
     STATUS_PATH,
     AgentStatus,
     AmphoraConfig,
     Applied,
     Rejected,
+    Renewal,
+    Renewed,
 )
 
 T = TypeVar("T")
@@ -33,6 +38,15 @@ _KEEP_SECONDS = 120.0
 _CONNECT_SECONDS = 5.0
 
 
+class _Pool:
+    """Connections made with one certificate of the controller, and how many calls are on them."""
+
+    def __init__(self, credentials: Credentials, timeout: float) -> None:
+        self.credentials = credentials
+        self.client = _client(credentials, timeout)
+        self.calls = 0
+
+
 class AmphoraRest:
     """One pool of connections for all amphorae; `timeout` (seconds) bounds a whole call."""
 
@@ -40,8 +54,7 @@ class AmphoraRest:
         self._secrets = secrets
         self._timeout = timeout
         self._port = port
-        self._credentials: Credentials | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._pool: _Pool | None = None
         self._lock = asyncio.Lock()
 
     async def configure(self, amphora_id: str, address: str, config: AmphoraConfig) -> Applied:
@@ -50,12 +63,18 @@ class AmphoraRest:
         response = await self._call("PUT", CONFIG_PATH, amphora_id, address, body)
         if response.status_code == httpx.codes.OK:
             return _decode(response, Applied, amphora_id)
-        rejected = _decode(response, Rejected, amphora_id)
-        if rejected.kind == "fenced":
-            raise Fenced(f"amphora {amphora_id}: {rejected.reason}")
-        if rejected.kind in ("check", "request"):
-            raise Permanent(f"amphora {amphora_id} refused its configuration: {rejected.reason}")
-        raise Retryable(f"amphora {amphora_id}: {rejected.reason}")
+        raise _rejected(response, "configuration", amphora_id)
+
+    async def renew(self, amphora_id: str, address: str, renewal: Renewal) -> bool:
+        """Give it another certificate; see `ports.Amphorae`."""
+        body = msgspec.json.encode(renewal)
+        response = await self._call("PUT", CERTIFICATE_PATH, amphora_id, address, body)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return False
+        if response.status_code != httpx.codes.OK:
+            raise _rejected(response, "certificate", amphora_id)
+        _decode(response, Renewed, amphora_id)
+        return True
 
     async def status(self, amphora_id: str, address: str) -> AgentStatus:
         """What runs; `Retryable` when the agent does not answer."""
@@ -67,18 +86,19 @@ class AmphoraRest:
 
     async def close(self) -> None:
         """Close every connection; the next call would open new ones."""
-        client, self._client, self._credentials = self._client, None, None
-        if client is not None:
-            await client.aclose()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.client.aclose()
 
     async def _call(
         self, method: str, path: str, amphora_id: str, address: str, body: bytes
     ) -> httpx.Response:
         host = f"[{address}]" if ":" in address else address
-        client = await self._connections()
+        pool = await self._connections()
+        pool.calls += 1
         try:
             async with asyncio.timeout(self._timeout):
-                return await client.request(
+                return await pool.client.request(
                     method,
                     f"https://{host}:{self._port}{path}",
                     content=body,
@@ -87,16 +107,22 @@ class AmphoraRest:
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             what = str(error) or type(error).__name__
             raise Retryable(f"amphora {amphora_id} at {address} does not answer: {what}") from error
+        finally:
+            pool.calls -= 1
+            if pool is not self._pool and pool.calls == 0:
+                await pool.client.aclose()
 
-    async def _connections(self) -> httpx.AsyncClient:
-        """The client for the controller's current certificate."""
+    async def _connections(self) -> _Pool:
+        """The connections for the controller's current certificate."""
         async with self._lock:
             credentials = await self._secrets.controller()
-            if self._client is None or credentials != self._credentials:
-                await self.close()
-                self._client = _client(credentials, self._timeout)
-                self._credentials = credentials
-            return self._client
+            old = self._pool
+            if old is not None and credentials == old.credentials:
+                return old
+            new = self._pool = _Pool(credentials, self._timeout)
+            if old is not None and old.calls == 0:
+                await old.client.aclose()
+            return new
 
 
 def _client(credentials: Credentials, timeout: float) -> httpx.AsyncClient:
@@ -120,6 +146,16 @@ def _tls_context(credentials: Credentials) -> ssl.SSLContext:
         pair.flush()
         context.load_cert_chain(f"/proc/self/fd/{pair.fileno()}")
     return context
+
+
+def _rejected(response: httpx.Response, what: str, amphora_id: str) -> FairleadError:
+    """The error that an agent's refusal means."""
+    rejected = _decode(response, Rejected, amphora_id)
+    if rejected.kind == "fenced":
+        return Fenced(f"amphora {amphora_id}: {rejected.reason}")
+    if rejected.kind in ("check", "request"):
+        return Permanent(f"amphora {amphora_id} refused its {what}: {rejected.reason}")
+    return Retryable(f"amphora {amphora_id}: {rejected.reason}")
 
 
 def _decode(response: httpx.Response, kind: type[T], amphora_id: str) -> T:

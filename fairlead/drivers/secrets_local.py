@@ -13,30 +13,48 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+import structlog
 from cryptography import x509
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fairlead.domain import lifetimes
 from fairlead.errors import Permanent, Refused
 from fairlead.ports import Credentials, WallClock
 from fairlead.wire.heartbeat import derive_key
 
+log = structlog.get_logger()
 _AUTHORITY_LIFE = timedelta(days=3653)
 _LIFE = timedelta(days=365)
+_CONTROLLER = "controller.sealed"
 _BACKDATE = timedelta(minutes=5)
 _MASTER_KEY_BYTES = 32
 
 
 class SecretsLocal:
-    """`ports.Secrets` on files; the first one made for a directory makes its authority."""
+    """`ports.Secrets` on files; the first one made for a directory makes its authority.
 
-    def __init__(self, directory: Path, *, clock: WallClock) -> None:
+    `life` is how long certificates are good, `authority_life` how long the authority made here is.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        clock: WallClock,
+        life: timedelta = _LIFE,
+        authority_life: timedelta = _AUTHORITY_LIFE,
+    ) -> None:
+        self.life = life
+        self._authority_life = authority_life
+        self._controller_ends: datetime | None = None
+        self._trouble = ""
         self._clock = clock
         self._vault = _Vault(directory)
         with self._vault.locked():
@@ -48,7 +66,7 @@ class SecretsLocal:
         self._authority = _pem(self._certificate).decode()
 
     async def issue(self, amphora_id: str, address: str) -> Credentials:
-        """A certificate for one amphora's agent, good for a year; `Refused` on a bad address."""
+        """A certificate for one amphora's agent; `Refused` on a bad address."""
         try:
             names = [x509.IPAddress(ip_address(address)), x509.DNSName(amphora_id)]
         except ValueError as error:
@@ -59,24 +77,55 @@ class SecretsLocal:
 
     async def controller(self) -> Credentials:
         """The client certificate of controllers, renewed in the last third of its life."""
-        name = "controller.sealed"
         with self._vault.locked():
-            key, certificate = _unpack(self._vault.find_or_make(name, self._new_controller))
-            if self._is_spent(certificate):
-                packed = self._new_controller()
-                self._vault.replace(name, packed)
-                key, certificate = _unpack(packed)
+            packed = self._vault.find_or_make(_CONTROLLER, self._new_controller)
+            certificate = _unpack(packed)[1]
+            if certificate.issuer != self._certificate.subject:
+                packed = self._replace_controller()
+            elif lifetimes.is_due(certificate.not_valid_after_utc, self.life, self._clock.now()):
+                packed = self._renew_controller() or packed
+        key, certificate = _unpack(packed)
+        self._controller_ends = certificate.not_valid_after_utc
         return self._credentials(key, certificate)
+
+    def late(self) -> tuple[str, ...]:
+        """As the port."""
+        now, ca, ends = self._clock.now(), self._certificate, self._controller_ends
+        told = []
+        authority_life = ca.not_valid_after_utc - ca.not_valid_before_utc
+        if lifetimes.is_late(ca.not_valid_after_utc, authority_life, now):
+            told.append(
+                "The authority that signs the certificates of amphorae and controller ends on "
+                f"{ca.not_valid_after_utc:%Y-%m-%d}: replace it before, see the operator guide"
+            )
+        if ends is not None and lifetimes.is_late(ends, self.life, now):
+            told.append(
+                f"The controller's certificate ends on {ends:%Y-%m-%d at %H:%M:%S} and could not "
+                f"be renewed: {self._trouble}"
+            )
+        return tuple(told)
 
     def heartbeat_key(self, amphora_id: str) -> bytes:
         """The key of one amphora, derived from the master key."""
         return derive_key(self._master_key, amphora_id)
 
-    def _is_spent(self, certificate: x509.Certificate) -> bool:
-        """Whether less than a third of its life remains, or another authority signed it."""
-        born, dies = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-        foreign = certificate.issuer != self._certificate.subject
-        return foreign or dies - self._clock.now() < (dies - born) / 3
+    def _replace_controller(self) -> bytes:
+        packed = self._new_controller()
+        self._vault.replace(_CONTROLLER, packed)
+        return packed
+
+    def _renew_controller(self) -> bytes | None:
+        """A new one; None when it cannot be stored, for the old one is good for a while."""
+        try:
+            packed = self._replace_controller()
+        except OSError as error:
+            if str(error) != self._trouble:
+                log.warning("the controller's certificate is not renewed", reason=str(error))
+            self._trouble = str(error)
+            return None
+        self._trouble = ""
+        log.info("the controller's certificate is renewed")
+        return packed
 
     def _new_controller(self) -> bytes:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -96,7 +145,7 @@ class SecretsLocal:
             .public_key(key.public_key())
             .serial_number(serial)
             .not_valid_before(now - _BACKDATE)
-            .not_valid_after(now + _AUTHORITY_LIFE)
+            .not_valid_after(now + self._authority_life)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
             .add_extension(
@@ -122,7 +171,7 @@ class SecretsLocal:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATE)
-            .not_valid_after(now + _LIFE)
+            .not_valid_after(now + self.life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 
 import msgspec
 
-from fairlead.domain import shape
+from fairlead.domain import lifetimes, shape
 from fairlead.domain.model import LoadBalancer
 from fairlead.domain.observed import Amphora, AmphoraSeen, AmphoraStatus, Port, World
 from fairlead.domain.tree import Tree
@@ -59,9 +59,17 @@ def has_addresses(root: LoadBalancer, vip: Port | None) -> bool:
 
 
 def next_wave(tree: Tree, world: World, now: datetime) -> Wave:
-    """The next steps, or nothing when there is nothing left to do."""
+    """The next steps, or nothing when there is nothing left to do.
+
+    Certificates that are due are renewed beside whatever else is done, last in the wave.
+    """
     if tree.deleted:
         return _teardown(tree, world, now)
+    kept, _ = _sorted_out(tree, world)
+    return (*_asked_for(tree, world, now), *_renewals(world, kept, now))
+
+
+def _asked_for(tree: Tree, world: World, now: datetime) -> Wave:
     wanted = wanted_ports(tree, world.networks)
     kept, surplus = _sorted_out(tree, world)
     return (
@@ -197,6 +205,13 @@ def _configurations(kept: Iterable[AmphoraSeen]) -> Iterable[Step]:
             yield steps.Configure(amphora_id=seen.id, revision=seen.wanted)
 
 
+def _renewals(world: World, kept: Iterable[AmphoraSeen], now: datetime) -> Iterable[Step]:
+    for seen in kept:
+        ends = seen.certificate_ends
+        if seen.reachable and ends is not None and lifetimes.is_due(ends, world.life, now):
+            yield steps.Renew(amphora_id=seen.id, ends=ends)
+
+
 def _unread(world: World) -> Iterable[Step]:
     """Nothing more is done while a certificate lacks: what serves goes on as it is."""
     for kind, reference in world.unread:
@@ -242,7 +257,7 @@ def _records(
         if seen.record is None or seen.revision is None:
             continue
         front = seen.ports.get(tree.root.vip_network_id or "")
-        management = seen.management
+        management, ends = seen.management, seen.certificate_ends
         current = msgspec.structs.replace(
             seen.record,
             status="ALLOCATED",
@@ -252,6 +267,8 @@ def _records(
             vrrp_port_id=front.id if front else None,
             ha_ip=tree.root.vip_address,
             ha_port_id=vip.id if vip else None,
+            cert_expiration=ends,
+            cert_busy=ends is not None and lifetimes.is_due(ends, world.life, now),
         )
         if current != seen.record:
             record = msgspec.structs.replace(current, updated_at=now)

@@ -4,6 +4,8 @@ PURE. A step names everything it needs to find or create its object again, so ru
 is harmless. The executor (controller/executor.py) has one function per step.
 """
 
+from datetime import datetime
+
 from msgspec import Struct
 
 from fairlead.domain.observed import Amphora
@@ -58,6 +60,15 @@ class Configure(Step, frozen=True, kw_only=True, tag=True):
     """Put the tree's configuration, of this revision, in force."""
 
     revision: str
+
+
+class Renew(Step, frozen=True, kw_only=True, tag=True):
+    """Give the agent another certificate for the one that ends then.
+
+    Nothing waits for it: where it fails, all else goes on, and it is tried at the next resync.
+    """
+
+    ends: datetime
 
 
 class Announce(Step, frozen=True, kw_only=True, tag=True):

@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from fairlead.domain.observed import Instance, Port
-from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied
+from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied, Renewal
 from fairlead.wire.boot import Boot
 
 
@@ -73,6 +73,14 @@ class Amphorae(Protocol):
 
     async def status(self, amphora_id: str, address: str) -> AgentStatus:
         """What runs; `Retryable` when the agent does not answer."""
+        ...
+
+    async def renew(self, amphora_id: str, address: str, renewal: Renewal) -> bool:
+        """Have the agent show another certificate from now on; traffic and calls go on.
+
+        False when it is of a release that cannot. `Permanent` when it refused the certificate;
+        `Retryable` and `Fenced` as above.
+        """
         ...
 
 

@@ -1,14 +1,17 @@
 """What the controller and an amphora's agent say to each other over mutual TLS.
 
 PURE. The controller sends a whole `AmphoraConfig` (PUT /v1/config) and gets `Applied` or
-`Rejected`; it asks for `AgentStatus` (GET /v1/status). The agent builds nothing: haproxy.cfg
-arrives finished. `servers` repeats the server lines of that file as data, so that the agent can
-make the running haproxy match through its runtime API when nothing else in the file changed.
+`Rejected`; it asks for `AgentStatus` (GET /v1/status), and brings a new certificate
+(PUT /v1/certificate: `Renewal`, answered by `Renewed` or `Rejected`; 404 by earlier releases).
+The agent builds nothing: haproxy.cfg arrives finished. `servers` repeats the server lines of that
+file as data, so that the agent can make the running haproxy match through its runtime API when
+nothing else in the file changed.
 A request's Host header is the amphora's id; another amphora's agent answers 421.
 Bodies are JSON. Imported by render (makes it), drivers/amphora_rest (sends it), agent (applies).
 """
 
 import hashlib
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +19,7 @@ from msgspec import Struct
 from fairlead.wire.heartbeat import Report
 
 AGENT_PORT = 9443
+CERTIFICATE_PATH = "/v1/certificate"
 CONFIG_PATH = "/v1/config"
 STATUS_PATH = "/v1/status"
 # The directory of `AmphoraConfig.files`, in the agent's own.
@@ -121,13 +125,37 @@ class Rejected(Struct, frozen=True, kw_only=True):
 class AgentStatus(Struct, frozen=True, kw_only=True):
     """What the agent knows: `revision` is what is in force, None before the first one.
 
-    `held` are the names of files it holds, by the source each was read from.
+    `held` are the names of files it holds, by the source each was read from. `not_after` is when
+    the certificate ends that new connections are shown; None when the agent does not know.
     """
 
     amphora_id: str
     revision: str | None
     report: Report
     held: dict[str, str] = {}
+    not_after: datetime | None = None
+
+
+class Renewal(Struct, frozen=True, kw_only=True):
+    """A new certificate for the agent with its key, and who signs both sides from now on (PEM).
+
+    An `epoch` below one seen before is refused (fencing).
+    """
+
+    epoch: int
+    certificate: str
+    private_key: str
+    authority: str
+    not_after: datetime
+
+    def __repr__(self) -> str:
+        return f"Renewal({self.not_after:%Y-%m-%d %H:%M:%S})"
+
+
+class Renewed(Struct, frozen=True, kw_only=True):
+    """Who connects from now on is shown the new certificate, which ends then."""
+
+    not_after: datetime
 
 
 def revision_of(config: AmphoraConfig) -> str:

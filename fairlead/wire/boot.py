@@ -1,8 +1,11 @@
 """What an amphora is given before its agent first starts.
 
 PURE. The compute driver writes it as boot.json (0600) into the amphora's own directory, where
-the agent reads it. It is the only channel that carries the amphora's private key.
+the agent reads it. A private key comes to an
+amphora this way, and when it is renewed over mutual TLS (wire/amphora.py).
 """
+
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -12,6 +15,7 @@ class Boot(Struct, frozen=True, kw_only=True):
 
     `listen` is the management address the agent serves mutual TLS on (port `agent_port`).
     PEM texts: `certificate` and `private_key` are the amphora's; `authority` signs both sides.
+    `not_after` is when the certificate ends, None in what an earlier release wrote.
     `heartbeat_key` signs heartbeats to every `health_managers` entry ("address:port", IPv6 in
     brackets), about every `heartbeat_interval` seconds.
     """
@@ -25,3 +29,4 @@ class Boot(Struct, frozen=True, kw_only=True):
     heartbeat_key: bytes
     health_managers: tuple[str, ...]
     heartbeat_interval: float = 5.0
+    not_after: datetime | None = None

@@ -147,12 +147,12 @@ class Service:
             network=outside.network,
             compute=outside.compute,
             amphorae=outside.amphorae,
+            secrets=outside.secrets,
             vault=self.vault,
             clock=self.clock,
         )
         executor = Executor(
             drivers,
-            outside.secrets,
             self.clock,
             health_managers=outside.health_managers,
             heartbeat_interval=health.interval,

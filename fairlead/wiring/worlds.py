@@ -46,7 +46,7 @@ async def fake_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
         network=network,
         network_admin=network,
         compute=fake.FakeCompute(world),
-        secrets=fake.FakeSecrets(),
+        secrets=fake.FakeSecrets(life=settings.trust.life),
         amphorae=fake.FakeAmphorae(world),
         heartbeats=fake.FakeHeartbeats(world),
         health_managers=(),
@@ -57,7 +57,12 @@ async def host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
     """Namespaces, bridges and real haproxies on this machine."""
     state_dir = Path(settings.state_dir)
     network = await local_network(settings, stack)
-    secrets = SecretsLocal(state_dir / "secrets", clock=clock)
+    secrets = SecretsLocal(
+        state_dir / "secrets",
+        clock=clock,
+        life=settings.trust.life,
+        authority_life=settings.trust.authority,
+    )
     amphorae = AmphoraRest(secrets, timeout=settings.controller.step_seconds)
     stack.push_async_callback(amphorae.close)
     heartbeats = UdpHeartbeats(network.management_gateway, settings.health.port)

@@ -9,18 +9,19 @@ import os
 import sys
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 from fake_rig import FakeRig
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from fairlead.drivers.amphora_rest import AmphoraRest
-from fairlead.drivers.fake import FakeAmphorae, FakeMachine
+from fairlead.drivers.fake import FakeAmphorae, FakeMachine, FakeSecrets
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.ports import Amphorae
-from fairlead.wire.amphora import AmphoraConfig, File, revision_of
+from fairlead.wire.amphora import AmphoraConfig, File, Renewal, revision_of
 from tests.live_amphora import ADDRESS, LiveAmphora, live_amphora, server
 
 
@@ -41,6 +42,10 @@ class Agents(Protocol):
         """From here on the agent does not answer."""
         ...
 
+    async def renewal(self, *, epoch: int = 1, days: int = 30) -> Renewal:
+        """A new certificate for the agent."""
+        ...
+
 
 class RealAgents:
     """`AmphoraRest` with a real agent and a real haproxy."""
@@ -59,6 +64,9 @@ class RealAgents:
 
     def silence(self) -> None:
         self._amphora.kill()
+
+    async def renewal(self, *, epoch: int = 1, days: int = 30) -> Renewal:
+        return await self._amphora.renewal(epoch=epoch, days=days)
 
 
 class FakeAgents:
@@ -83,6 +91,10 @@ class FakeAgents:
 
     def silence(self) -> None:
         self._world.stop(self.amphora_id)
+
+    async def renewal(self, *, epoch: int = 1, days: int = 30) -> Renewal:
+        issued = await FakeSecrets(life=timedelta(days=days)).issue(self.amphora_id, self.address)
+        return Renewal(epoch=epoch, **asdict(issued))
 
     def _config(self, text: str, epoch: int) -> AmphoraConfig:
         config = AmphoraConfig(
@@ -195,6 +207,42 @@ async def test_silence_is_retryable_and_names_the_amphora(agents: Agents) -> Non
         await agents.port.status(agents.amphora_id, agents.address)
     with pytest.raises(Retryable, match=agents.amphora_id):
         await agents.port.configure(agents.amphora_id, agents.address, agents.good(1))
+    with pytest.raises(Retryable, match=agents.amphora_id):
+        await agents.port.renew(agents.amphora_id, agents.address, await agents.renewal())
+
+
+async def test_a_new_certificate_is_in_force_and_all_else_stays(agents: Agents) -> None:
+    config = agents.good(1)
+    await agents.port.configure(agents.amphora_id, agents.address, config)
+    for days in (30, 60):
+        renewal = await agents.renewal(days=days)
+        assert await agents.port.renew(agents.amphora_id, agents.address, renewal)
+        status = await agents.port.status(agents.amphora_id, agents.address)
+        assert (status.not_after, status.revision) == (renewal.not_after, config.revision)
+        assert await agents.port.renew(agents.amphora_id, agents.address, renewal)
+
+
+async def test_what_is_no_certificate_is_refused_and_changes_nothing(agents: Agents) -> None:
+    good = await agents.renewal()
+    await agents.port.renew(agents.amphora_id, agents.address, good)
+    for wrong in ("nonsense", ""):
+        with pytest.raises(Permanent, match="certificate"):
+            await agents.port.renew(
+                agents.amphora_id, agents.address, replace(good, certificate=wrong)
+            )
+    status = await agents.port.status(agents.amphora_id, agents.address)
+    assert status.not_after == good.not_after
+
+
+async def test_a_certificate_of_an_older_epoch_is_fenced(agents: Agents) -> None:
+    await agents.port.configure(agents.amphora_id, agents.address, agents.good(1, epoch=5))
+    before = await agents.port.status(agents.amphora_id, agents.address)
+    with pytest.raises(Fenced):
+        await agents.port.renew(agents.amphora_id, agents.address, await agents.renewal(epoch=4))
+    status = await agents.port.status(agents.amphora_id, agents.address)
+    assert status.not_after == before.not_after
+    renewal = await agents.renewal(epoch=5)
+    assert await agents.port.renew(agents.amphora_id, agents.address, renewal)
 
 
 async def test_changes_at_once_all_end_and_one_is_in_force(agents: Agents) -> None:
@@ -254,6 +302,24 @@ print(written)
         )
         assert (await process.communicate())[0] == b"[]\n"
 
+    async def test_calls_under_way_end_well_when_the_controller_is_renewed(
+        self, agents: Agents
+    ) -> None:
+        """Two certificates take turns while calls go on: none fails, old connections are closed."""
+        assert isinstance(agents, RealAgents)
+        secrets = agents._amphora.secrets
+        pools = []
+        for _ in range(5):
+            calls = [agents.port.status(agents.amphora_id, agents.address) for _ in range(8)]
+            under_way = asyncio.gather(*calls)
+            await asyncio.sleep(0.01)
+            (secrets._vault._directory / "controller.sealed").unlink()
+            await agents.port.status(agents.amphora_id, agents.address)
+            await under_way
+            pools.append(agents._amphora.rest._pool)
+        assert len({id(pool) for pool in pools}) == 5
+        assert [pool.client.is_closed for pool in pools] == [True] * 4 + [False]
+
     async def test_certificate_for_another_address_is_refused(self, own_network: None) -> None:
         async with live_amphora() as amphora:
             await amphora.write_boot(listen="0.0.0.0")
@@ -288,7 +354,7 @@ print(written)
         assert isinstance(agents, RealAgents)
         for _ in range(5):
             await agents.port.status(agents.amphora_id, agents.address)
-        client = agents._amphora.rest._client
-        assert client is not None
-        pool = client._transport._pool  # type: ignore[attr-defined]
+        kept = agents._amphora.rest._pool
+        assert kept is not None
+        pool = kept.client._transport._pool  # type: ignore[attr-defined]
         assert len(pool.connections) == 1

@@ -36,20 +36,30 @@ class TestClock:
         return self.time
 
 
-def local(directory: Path) -> SecretsLocal:
-    return SecretsLocal(directory / "secrets", clock=TestClock())
+LIFE, AUTHORITY_LIFE = timedelta(days=30), timedelta(days=3000)
 
 
-def fake(directory: Path) -> FakeSecrets:
-    return FakeSecrets()
+def local(directory: Path, clock: TestClock) -> SecretsLocal:
+    return SecretsLocal(
+        directory / "secrets", clock=clock, life=LIFE, authority_life=AUTHORITY_LIFE
+    )
+
+
+def fake(directory: Path, clock: TestClock) -> FakeSecrets:
+    return FakeSecrets(clock.now, LIFE, AUTHORITY_LIFE)
 
 
 DRIVERS = [pytest.param(local, id="local"), pytest.param(fake, id="fake")]
 
 
+@pytest.fixture
+def clock():
+    return TestClock()
+
+
 @pytest.fixture(params=DRIVERS)
-def secrets(request, tmp_path):
-    return request.param(tmp_path)
+def secrets(request, tmp_path, clock):
+    return request.param(tmp_path, clock)
 
 
 async def test_every_certificate_is_a_new_one_of_the_same_authority(secrets):
@@ -66,6 +76,35 @@ async def test_the_controller_keeps_its_certificate(secrets):
     assert await secrets.controller() == await secrets.controller()
 
 
+async def test_certificates_are_good_for_as_long_as_is_said(secrets, clock):
+    assert secrets.life == LIFE
+    for made in (await secrets.issue(ONE, "100.127.0.5"), await secrets.controller()):
+        assert made.not_after == clock.now() + LIFE
+
+
+async def test_the_controller_is_renewed_at_two_thirds_of_its_life(secrets, clock):
+    first = await secrets.controller()
+    clock.time += LIFE * 2 / 3 - timedelta(seconds=1)
+    assert await secrets.controller() == first
+    clock.time += timedelta(seconds=1)
+    second = await secrets.controller()
+    assert second.not_after == clock.now() + LIFE
+    assert second.private_key != first.private_key
+    assert second.authority == first.authority
+    assert await secrets.controller() == second
+    assert secrets.late() == ()
+
+
+async def test_an_authority_that_nears_its_end_is_told_of(secrets, clock):
+    clock.time += AUTHORITY_LIFE * 4 / 5
+    await secrets.controller()
+    assert secrets.late() == ()
+    clock.time += AUTHORITY_LIFE / 30 + timedelta(days=1)
+    await secrets.controller()
+    (told,) = secrets.late()
+    assert "authority" in told
+
+
 def test_each_amphora_has_a_heartbeat_key_of_its_own(secrets):
     assert len(secrets.heartbeat_key(ONE)) == 32
     assert secrets.heartbeat_key(ONE) == secrets.heartbeat_key(ONE)
@@ -73,11 +112,6 @@ def test_each_amphora_has_a_heartbeat_key_of_its_own(secrets):
 
 
 # From here on: the local authority.
-
-
-@pytest.fixture
-def clock():
-    return TestClock()
 
 
 @pytest.fixture
@@ -178,16 +212,28 @@ async def test_the_authority_lasts_ten_years_and_signs_no_other(authority, clock
     assert (limits.value.ca, limits.value.path_length) == (True, 0)
 
 
-async def test_the_controller_is_renewed_in_its_last_third(authority, clock, tmp_path):
+async def test_a_controller_that_cannot_be_renewed_keeps_what_it_has(place, clock):
+    authority = SecretsLocal(place, clock=clock, life=LIFE)
     first = await authority.controller()
-    clock.time += timedelta(days=242)
+    clock.time += LIFE * 3 / 4
+    (place / ".controller.sealed.new").mkdir()
     assert await authority.controller() == first
-    clock.time += timedelta(days=3)
+    assert authority.late() == ()
+    clock.time += LIFE / 10
+    assert await authority.controller() == first
+    (told,) = authority.late()
+    assert "controller's certificate ends on" in told
+    assert "Is a directory" in told
+    (place / ".controller.sealed.new").rmdir()
     second = await authority.controller()
     assert second.not_after > first.not_after
-    assert await authority.controller() == second
-    amphora = await authority.issue(ONE, "100.127.0.5")
-    assert amphora.authority == second.authority
+    assert authority.late() == ()
+
+
+async def test_a_longer_life_counts_at_once(place, clock):
+    short = await SecretsLocal(place, clock=clock, life=LIFE).controller()
+    longer = await SecretsLocal(place, clock=clock).controller()
+    assert longer.not_after > short.not_after
 
 
 async def test_a_restart_keeps_everything(authority, place, clock):

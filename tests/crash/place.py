@@ -152,6 +152,7 @@ class Place:
                 cpu_share=limits.cpu_share, pids=limits.pids,
             ),
             amphorae=amphorae,
+            secrets=secrets,
             vault=FakeVault(),  # Nothing here has a certificate.
             clock=SystemClock(),
         )  # fmt: skip

@@ -44,14 +44,14 @@ _STOP_SECONDS = 20.0
 class Site:
     """The service, its networks and the machines around it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, settings: str = SETTINGS, name: str = "site") -> None:
         self.state_dir = directory / "state"
         self.state_dir.mkdir(mode=0o700)
-        (self.state_dir / "fairlead.toml").write_text(SETTINGS)
+        (self.state_dir / "fairlead.toml").write_text(settings)
         self.log = directory / "serve.log"
         self.certificate = directory / "servers.pem"
         self.instance = instance_id(self.state_dir)
-        self.namespace = f"fltest-{os.getpid()}-site"
+        self.namespace = f"fltest-{os.getpid()}-{name}"
         self._before = Path("/proc/thread-self/ns/net").open("rb")  # noqa: SIM115 - closed by close
         self._service: subprocess.Popen[bytes] | None = None
         self._machines: list[Machine] = []

@@ -130,6 +130,9 @@ def _amphora(step: Step, tree: Tree, seen: AmphoraSeen) -> AmphoraSeen:
             assert tree.root.vip_network_id is not None
             assert seen.ports[tree.root.vip_network_id].mac in instance.macs, "cards come first"
             return replace(seen, revision=step.revision)
+        case steps.Renew():
+            assert seen.reachable
+            return replace(seen, not_after=NOW + World().life)
         case steps.Announce():
             assert seen.reachable
             return seen

@@ -1,7 +1,7 @@
 """The planner: playbooks for the usual stories, and convergence from anywhere."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import hypothesis.strategies as st
 import pytest
@@ -14,7 +14,7 @@ from fairlead.domain.observed import Amphora, AmphoraSeen, Instance, World
 from fairlead.domain.slots import Slot
 from fairlead.domain.tree import Tree
 from fairlead.plan.planner import amphora_id, amphora_ids, foreseen, next_wave
-from fairlead.plan.steps import ReadSecret
+from fairlead.plan.steps import ReadSecret, RecordAmphora, Renew
 from tests.plan.simulation import NOW, VIP, apply, observed, port, vip_port
 
 LB = "00000000-0000-0000-0000-00000000000a"
@@ -358,3 +358,61 @@ def test_from_any_world_and_with_a_crash_after_any_step_it_converges(
         assert next_wave(tree, observed(tree, world), NOW) == ()
         assert tuple(a.id for a in world.amphorae) == amphora_ids(tree)
         assert not world.stray_ports
+
+
+LIFE = BUILT.life
+DUE = NOW + LIFE / 3
+
+
+def served_until(ends: datetime, *, said: datetime | None = None) -> tuple[Tree, World]:
+    """A load balancer that is as desired; its amphora's certificate is recorded to end then."""
+    tree, world, _ = run(with_members(Tree(root=root()), None), BUILT)
+    (seen,) = world.amphorae
+    record = replace(seen.record, cert_expiration=ends)
+    return tree, replace(world, amphorae=(replace(seen, record=record, not_after=said),))
+
+
+def test_a_certificate_is_renewed_at_two_thirds_of_its_life() -> None:
+    tree, world = served_until(DUE + timedelta(seconds=1))
+    assert run(tree, world)[2] == []
+    tree, world = served_until(DUE)
+    tree, world, transcript = run(tree, world)
+    assert transcript == ["RecordAmphora Renew", "RecordAmphora"]
+    record = world.amphorae[0].record
+    assert (record.cert_expiration, record.cert_busy) == (NOW + LIFE, False)
+
+
+def test_its_record_says_that_it_is_being_renewed() -> None:
+    tree, world = served_until(DUE)
+    recorded, renewed = next_wave(tree, observed(tree, world), NOW)
+    assert isinstance(recorded, RecordAmphora)
+    assert recorded.record.cert_busy
+    assert renewed == Renew(amphora_id=AMPHORA, ends=DUE)
+
+
+def test_the_agents_word_counts_before_the_record() -> None:
+    _, world, transcript = run(*served_until(NOW, said=NOW + LIFE))
+    assert transcript == ["RecordAmphora"]
+    assert world.amphorae[0].record.cert_expiration == NOW + LIFE
+    _, _, transcript = run(*served_until(NOW + LIFE, said=DUE))
+    assert transcript == ["RecordAmphora Renew", "RecordAmphora"]
+
+
+def test_renewing_waits_for_nothing_and_holds_nothing_up() -> None:
+    tree, world = served_until(DUE)
+    wave = next_wave(tree, replace(observed(tree, world), unread=(("bundle", "ref"),)), NOW)
+    assert [type(s).__name__ for s in wave] == ["RecordAmphora", "Renew"]
+    newer = with_members(Tree(root=tree.root), None, None)
+    newer = replace(newer, generation=tree.generation + 1, applied=tree.applied)
+    assert [type(s).__name__ for s in next_wave(newer, observed(newer, world), NOW)] == [
+        "Configure", "Renew",
+    ]  # fmt: skip
+
+
+def test_what_is_silent_or_goes_is_not_renewed() -> None:
+    tree, world = served_until(DUE)
+    silent = replace(world.amphorae[0], reachable=False)
+    steps_taken = next_wave(tree, observed(tree, replace(world, amphorae=(silent,))), NOW)
+    assert not any(isinstance(step, Renew) for step in steps_taken)
+    tree = edits.remove("loadbalancer", LB, cascade=True)(tree)
+    assert not any(isinstance(s, Renew) for s in next_wave(tree, observed(tree, world), NOW))

@@ -14,6 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, closing
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,12 @@ class OffLoop:
 class Stage:
     """One installation, over several lives of its service."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, life: timedelta = timedelta(days=365)) -> None:
         self.file = directory / "fairlead.sqlite"
         self.clock = VirtualClock()
         self.world = fake.FakeWorld(now=self.clock.now)
         self.network = fake.FakeNetwork(self.world)
-        self.secrets = fake.FakeSecrets(now=self.clock.now)
+        self.secrets = fake.FakeSecrets(self.clock.now, life)
         self.vault = fake.FakeVault()
         self.calls: Counter[str] = Counter()
         self.store: Any = None
@@ -142,7 +143,7 @@ class Stage:
         )
         self.drivers = Drivers(
             store=watched, network=network, compute=compute, amphorae=amphorae,
-            vault=self.watched(self.vault, "vault"), clock=self.clock,
+            secrets=self.secrets, vault=self.watched(self.vault, "vault"), clock=self.clock,
         )  # fmt: skip
         self.reconciler = self.controller(await self.store.next_epoch())
         await self.housekeeping.resync()
@@ -153,7 +154,7 @@ class Stage:
     def controller(self, epoch: int) -> Reconciler:
         """A reconciler on this stage."""
         executor = self.executor = Executor(
-            self.drivers, self.secrets, self.clock, health_managers=("192.0.2.1:5555",),
+            self.drivers, self.clock, health_managers=("192.0.2.1:5555",),
             heartbeat_interval=5.0, step_seconds=STEP_SECONDS, counted=self.health.totals.write,
         )  # fmt: skip
         return Reconciler(
@@ -331,7 +332,8 @@ class Stage:
         tree = await self.store.tree(lb_id)
         drivers = Drivers(
             store=self.store, network=self.network, compute=fake.FakeCompute(self.world),
-            amphorae=fake.FakeAmphorae(self.world), vault=self.vault, clock=self.clock,
+            amphorae=fake.FakeAmphorae(self.world), secrets=self.secrets, vault=self.vault,
+            clock=self.clock,
         )  # fmt: skip
         seen = await observe(
             tree, drivers, partial(amphora_config, maxconn=1000, ping_command="/ping"), 0, {}

@@ -4,11 +4,13 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
+from msgspec.structs import replace
+
 from fairlead.domain.observed import Instance, Port
 from fairlead.drivers.fake.world import FakeMachine, FakeWorld
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.ports import AmphoraSpec, Heard
-from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied
+from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied, Renewal
 
 
 class FakeCompute:
@@ -101,7 +103,29 @@ class FakeAmphorae:
             revision=report.revision,
             report=report,
             held=machine.config.sources if machine.config else {},
+            not_after=None if machine.earlier else machine.not_after,
         )
+
+    async def renew(self, amphora_id: str, address: str, renewal: Renewal) -> bool:
+        """As the port."""
+        await self._world.step("renew")
+        machine = await self._machine(amphora_id)
+        if machine.earlier:
+            return False
+        if renewal.epoch < machine.epoch:
+            raise Fenced(f"Amphora {amphora_id} has seen epoch {machine.epoch}.")
+        if not renewal.certificate.startswith("certificate "):
+            raise Permanent(f"Amphora {amphora_id} refused its certificate.")
+        boot = replace(
+            machine.spec.boot,
+            certificate=renewal.certificate,
+            private_key=renewal.private_key,
+            authority=renewal.authority,
+            not_after=renewal.not_after,
+        )
+        machine.spec = replace(machine.spec, boot=boot)
+        machine.certificate, machine.not_after = renewal.certificate, renewal.not_after
+        return True
 
     async def _machine(self, amphora_id: str) -> FakeMachine:
         """The machine, once its agent takes the call: one that hangs never does."""
@@ -110,6 +134,8 @@ class FakeAmphorae:
             await asyncio.get_running_loop().create_future()
         if machine is None or not (machine.running and machine.answers):
             raise Retryable(f"Amphora {amphora_id} does not answer.")
+        if machine.not_after is not None and machine.not_after <= self._world.now():
+            raise Retryable(f"Amphora {amphora_id}: its certificate has expired.")
         return machine
 
 

@@ -43,6 +43,8 @@ class FakeMachine:
         self.answers = True
         self.hangs = False
         self.healthy = True
+        self.earlier = False  # of a release that knows nothing of renewed certificates
+        self.certificate, self.not_after = spec.boot.certificate, spec.boot.not_after
         self.macs: dict[str, int] = {}  # with a number that no card ever had before
         self._cards = count()
         self._set_up: set[int] = set()
@@ -57,6 +59,7 @@ class FakeMachine:
         """A new life of its agent."""
         self.spec, self.life, self.sequence = spec, life, 0
         self.answers, self.hangs = True, False
+        self.certificate, self.not_after = spec.boot.certificate, spec.boot.not_after
 
     def plug(self, mac: str) -> None:
         """Give it a card, unless it has it."""
