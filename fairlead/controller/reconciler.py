@@ -87,7 +87,7 @@ class Reconciler:
         self._settled = settled
         self._troubles: dict[str, Trouble] = {}
         self._noted: dict[str, tuple[str, ...]] = {}  # by load balancer: what was told already
-        self._unrenewed: dict[tuple[str, str | None], str] = {}  # why, as it was told
+        self._unrenewed: dict[str, set[tuple[str | None, str]]] = {}  # amphora, and why
 
     async def run(self) -> None:
         """Work on keys from the queue for ever."""
@@ -154,6 +154,8 @@ class Reconciler:
             try:
                 if await self._advance(tree, taken, known):
                     self._troubles.pop(tree.id, None)
+                    if tree.deleted:
+                        self._unrenewed.pop(tree.id, None)
                     return None
             except FairleadError as error:
                 return await self._failed(tree, error)
@@ -202,18 +204,17 @@ class Reconciler:
             await self._record(tree, events)
 
     def _news(self, tree: Tree, wave: Wave, results: Sequence[Result]) -> list[Event]:
-        """The events of a wave; a renewal that fails at each resync is told when that changes."""
-        found = []
-        for step, result in zip(wave, results, strict=True):
-            if isinstance(step, steps.Renew):
-                key, detail = (tree.id, step.amphora_id), str(result.error or "")
-                if detail and self._unrenewed.get(key) == detail:
-                    continue
-                self._unrenewed.pop(key, None)
-                if detail:
-                    self._unrenewed[key] = detail
-            found.append(result.event)
-        return found
+        """The events of a wave; a renewal that fails at each resync is told of when it changes."""
+        pairs = list(zip(wave, results, strict=True))
+        renewals = [result for step, result in pairs if isinstance(step, steps.Renew)]
+        if not renewals:
+            return [result.event for result in results]
+        told = self._unrenewed.pop(tree.id, set())
+        failed = {(r.event.amphora_id, r.event.detail) for r in renewals if r.error is not None}
+        if failed:
+            self._unrenewed[tree.id] = failed
+        known = [r for r in renewals if (r.event.amphora_id, r.event.detail) in told]
+        return [result.event for result in results if result not in known]
 
     async def _check_effect(self, tree: Tree, taken: set[Step], wave: Wave) -> None:
         for step in wave:

@@ -360,6 +360,6 @@ class Stage:
         health, reconciler = self.health, self.reconciler
         for memory in (health.roster.pulses, health._strangers, health._changed,
                        health.assessor._due, health.assessor._woken, health.totals._waiting,
-                       reconciler._troubles, reconciler._parked,
+                       reconciler._troubles, reconciler._parked, reconciler._unrenewed,
                        self.executor._begun):  # fmt: skip
             assert not memory, memory

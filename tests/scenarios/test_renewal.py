@@ -128,6 +128,7 @@ async def test_users_do_not_wait_for_a_renewal_that_fails(stage: Stage, error: E
     await stage.delete(lb)
     await stage.gone(lb)
     stage.assert_nothing_left()
+    assert not stage.reconciler._unrenewed
 
 
 async def test_a_load_balancer_in_error_is_renewed_all_the_same(stage: Stage) -> None:
