@@ -7,7 +7,6 @@ and cli.py read this; everything else gets plain arguments.
 
 import os
 import re
-from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
@@ -316,16 +315,6 @@ class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     authority_life: Life = 315619200.0
     """Seconds that the authority which signs them is good; counts when it is made."""
-
-    @property
-    def life(self) -> timedelta:
-        """Of certificates."""
-        return timedelta(seconds=self.certificate_life)
-
-    @property
-    def authority(self) -> timedelta:
-        """Of the authority."""
-        return timedelta(seconds=self.authority_life)
 
 
 class FakeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 import math
 import os
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -46,7 +47,7 @@ async def fake_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
         network=network,
         network_admin=network,
         compute=fake.FakeCompute(world),
-        secrets=fake.FakeSecrets(life=settings.trust.life),
+        secrets=fake.FakeSecrets(life=timedelta(seconds=settings.trust.certificate_life)),
         amphorae=fake.FakeAmphorae(world),
         heartbeats=fake.FakeHeartbeats(world),
         health_managers=(),
@@ -60,8 +61,8 @@ async def host_world(settings: Settings, clock: SystemClock, stack: AsyncExitSta
     secrets = SecretsLocal(
         state_dir / "secrets",
         clock=clock,
-        life=settings.trust.life,
-        authority_life=settings.trust.authority,
+        life=timedelta(seconds=settings.trust.certificate_life),
+        authority_life=timedelta(seconds=settings.trust.authority_life),
     )
     amphorae = AmphoraRest(secrets, timeout=settings.controller.step_seconds)
     stack.push_async_callback(amphorae.close)
