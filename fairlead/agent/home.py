@@ -49,6 +49,10 @@ class Home:
         """What the amphora was given; errors are the caller's to end on."""
         return msgspec.json.decode((self.directory / "boot.json").read_bytes(), type=Boot)
 
+    def stored_boot(self) -> Boot | None:
+        """As `boot`, None when it is missing or damaged."""
+        return self.read(self.directory / "boot.json", Boot)
+
     def put_boot(self, boot: Boot) -> None:
         """Have the next life of the agent begin with this."""
         self.write(self.directory / "boot.json", boot)

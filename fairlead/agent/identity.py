@@ -25,7 +25,7 @@ class Identity:
     """Begins with what `boot` has; `ends` is when the certificate in force ends, if known."""
 
     def __init__(self, home: Home, boot: Boot) -> None:
-        self._home = home
+        self._home, self._boot = home, boot
         self.ends = boot.not_after
         self.context = _tls_context(boot, home.directory)
         self._show: Callable[[ssl.SSLContext], None] = lambda context: None
@@ -39,7 +39,7 @@ class Identity:
         if new.epoch < self._home.epoch():
             raise Fenced(f"epoch {new.epoch} is older than {self._home.epoch()}")
         boot = msgspec.structs.replace(
-            self._home.boot(),
+            self._home.stored_boot() or self._boot,
             certificate=new.certificate,
             private_key=new.private_key,
             authority=new.authority,
