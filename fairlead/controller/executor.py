@@ -164,8 +164,11 @@ class Executor:
             await self._drivers.store.restart_counting(seen.id)
         await self._start(seen, scene.tree)
 
-    async def _start(self, seen: AmphoraSeen, tree: Tree) -> None:
-        """Have the machine running, with credentials that are new."""
+    async def _start(self, seen: AmphoraSeen, tree: Tree, *, anew: bool = False) -> None:
+        """Have the machine running, with credentials that are new.
+
+        `anew` ends an agent that runs, so that it uses them; then only are they recorded.
+        """
         if seen.management is None or seen.record is None:
             raise Retryable("The amphora's management port or record is missing")
         address = seen.management.fixed_ips[0].address
@@ -190,9 +193,11 @@ class Executor:
             cpu_share=flavor.amphora_cpus,
         )
         await self._drivers.compute.create(spec)
+        self._begun[seen.id] = self._clock.monotonic()
+        if anew:
+            await self._drivers.compute.restart_agent(seen.id)
         record = replace(seen.record, lb_network_ip=address, cert_expiration=credentials.not_after)
         await self._drivers.store.put_amphora(record)
-        self._begun[seen.id] = self._clock.monotonic()
 
     async def _await_agent(self, step: steps.AwaitAgent, scene: Scene) -> None:
         await self._answered(scene.amphora(step))
@@ -228,8 +233,7 @@ class Executor:
         elif not self._fresh(seen.id):
             if await self._answers(seen, ANSWER_SECONDS):
                 return
-            await self._start(seen, scene.tree)
-            await self._drivers.compute.restart_agent(seen.id)
+            await self._start(seen, scene.tree, anew=True)
         await self._answered(seen)
 
     async def _renew(self, step: steps.Renew, scene: Scene) -> str:
@@ -242,8 +246,7 @@ class Executor:
         renewal = _renewal(credentials, scene.epoch)
         if await self._drivers.amphorae.renew(seen.id, address, renewal):
             return f"until {credentials.not_after:%Y-%m-%d %H:%M:%S}"
-        await self._start(seen, scene.tree)
-        await self._drivers.compute.restart_agent(seen.id)
+        await self._start(seen, scene.tree, anew=True)
         await self._answered(seen)
         return "by starting the agent anew"
 
