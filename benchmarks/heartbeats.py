@@ -1,7 +1,7 @@
 """What heartbeats of many amphorae cost the health manager: CPU, statements, memory.
 
 The amphorae are simulated: another process sends what their agents would, signed, over UDP on
-loopback. All else is real: the socket, `Health` with its loops, the store on SQLite.
+loopback. All else is real: the socket, `Health` and `Watch`, the store on SQLite.
 """
 
 import asyncio
@@ -24,16 +24,19 @@ from benchmarks.fleet import Fleet, stored
 from benchmarks.lab import Trouble
 from benchmarks.report import Chapter, Table
 from fairlead.controller.health import Health
+from fairlead.controller.watch import Watch
 from fairlead.drivers.clock import SystemClock
-from fairlead.drivers.fake import FakeSecrets
+from fairlead.drivers.fake import FakeCompute, FakeSecrets, FakeWorld
 from fairlead.drivers.heartbeats_udp import UdpHeartbeats
 from fairlead.drivers.queue_memory import MemoryQueue
+from fairlead.plan.suspicion import Limits
 from fairlead.store import SqlStore
 
 _SIZES = (1_000, 10_000)
 _INTERVAL = 5.0
 _EDGES = 11
 _AIM = 5_000
+_RATE = "heartbeats per second of CPU"
 _PATIENCE = 180.0
 _BEFORE_THE_END = 1.2  # by then the last second's totals are written
 
@@ -45,21 +48,22 @@ def measure() -> Chapter:
         with TemporaryDirectory() as directory:
             columns.append(asyncio.run(_measure(size, Path(directory))))
     rows = [(what, *(column[what] for column in columns)) for what in columns[0]]
-    rates = [float(c["heartbeats per second of CPU, nothing new"]) for c in columns]
-    still = [float(c["statements per heartbeat, nothing new"]) for c in columns]
+    least = min(float(columns[-1][what]) for what in columns[-1] if what.startswith(_RATE))
+    still = max(float(c["statements per heartbeat, nothing new"]) for c in columns)
     return Chapter(
         "Heartbeats",
         "Simulated amphorae (real signed heartbeats over UDP from another process, real store on "
         "SQLite), each with a load balancer of 2 listeners and a pool of 10 members, each heard "
-        f"every {_INTERVAL:g} s. CPU time is that of the whole process, waiting for the socket and "
-        "writing included. In a burst all heartbeats are sent at once. The first heartbeats have "
-        "every amphora asked (by a stand-in) and all statuses written. Statements are those that "
-        "SQLAlchemy sends; one that writes many rows counts once. Memory is the size of all "
-        "objects that hang on what is remembered of an amphora.",
+        f"every {_INTERVAL:g} s. CPU time is that of the whole process: taking in, writing, "
+        "watching, and waking up for each datagram where few come. In a burst all heartbeats are "
+        "sent at once. The first heartbeats have every amphora asked (by a stand-in) and all "
+        "statuses written. Statements are those that SQLAlchemy sends; one that writes many rows "
+        "counts once. Memory is the size of all objects that hang on what is remembered of an "
+        "amphora.",
         [Table(("amphorae", *(f"{size}" for size in _SIZES)), rows)],
-        [(f"{_AIM} heartbeats/s on one core (least: {min(rates):.0f})", min(rates) >= _AIM),
-         (f"no statement per heartbeat when nothing changed (most: {max(still):.4f})",
-          max(still) < 0.001)],
+        [(f"{_AIM} heartbeats/s on one core with {_SIZES[-1]} amphorae (least: {least:.0f})",
+          least >= _AIM),
+         (f"no statement per heartbeat when nothing changed (most: {still:.4f})", still < 0.001)],
     )  # fmt: skip
 
 
@@ -74,18 +78,21 @@ async def _measure(size: int, directory: Path) -> dict[str, str]:
         found["CPU ms per amphora, first heartbeat"] = f"{first.cpu / size * 1000:.2f}"
         found["statements per amphora, first heartbeat"] = f"{first.statements / size:.1f}"
         still = await ears.round(_INTERVAL)
-        found["heartbeats per second of CPU, nothing new"] = f"{size / still.cpu:.0f}"
+        found[f"{_RATE}, nothing new"] = f"{size / still.cpu:.0f}"
         found["statements per heartbeat, nothing new"] = f"{still.statements / size:.4f}"
         burst = await ears.round(0)
-        found["heartbeats per second of CPU, in a burst"] = f"{size / burst.cpu:.0f}"
+        found[f"{_RATE}, in a burst"] = f"{size / burst.cpu:.0f}"
         found["of a burst not taken in"] = f"{burst.lost}"
         fleet.count()
         busy = await ears.round(_INTERVAL)
-        found["heartbeats per second of CPU, all totals new"] = f"{size / busy.cpu:.0f}"
+        found[f"{_RATE}, all totals new"] = f"{size / busy.cpu:.0f}"
         found["statements per second, all totals new"] = f"{busy.statements / busy.seconds:.1f}"
         times = [await ears.edge(store, number) for number in range(_EDGES)]
         found["ms until an edge can be read, median"] = f"{statistics.median(times) * 1000:.0f}"
         found["ms until an edge can be read, longest"] = f"{max(times) * 1000:.0f}"
+        began = time.process_time()
+        await health.roster.refresh()
+        found["CPU ms to read all records"] = f"{(time.process_time() - began) * 1000:.0f}"
         remembered = _bytes([health.roster.pulses], set())
         found["KB of memory per amphora"] = f"{remembered / size / 1000:.1f}"
     await store.close()
@@ -98,7 +105,11 @@ async def _listening(store: SqlStore, fleet: Fleet) -> AsyncIterator[tuple[Healt
     fleet.keys = {one: secrets.heartbeat_key(one) for one in fleet.amphorae}
     health = Health(store, MemoryQueue(), fleet, secrets, SystemClock(), lag=65.0)
     heartbeats = UdpHeartbeats("127.0.0.1", 0)
-    loops = [asyncio.create_task(one) for one in health.loops(heartbeats)]
+    watch = Watch(
+        health, store, MemoryQueue(), fleet, FakeCompute(FakeWorld()), SystemClock(),
+        silence=_PATIENCE, limits=Limits(),
+    )  # fmt: skip
+    loops = [asyncio.create_task(one) for one in [*health.loops(heartbeats), watch.run()]]
     try:
         yield health, heartbeats.port
     finally:

@@ -3,7 +3,7 @@
 Invariants: totals never shrink; one failed look changes nothing, a row of them makes haproxy
 unhealthy and `hung`, upon which apply starts it anew. Old workers are asked too, so that
 connections which outlive a reload are counted.
-Called by heart (every second), apply (before a reload, after a start) and the server (on request).
+Called by heart (all the time), apply (before a reload, after a start) and the server (on request).
 """
 
 import asyncio

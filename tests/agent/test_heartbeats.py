@@ -44,7 +44,7 @@ async def test_edges_are_told_at_once(amphora: LiveAmphora, ear: Ear) -> None:
         begin = time.monotonic()
         told = await ear.until(lambda r: _states(r)["m1"] == "DOWN", 4)
         assert told.edge
-        assert time.monotonic() - begin < 2.5  # two checks 0.2 s apart, one look a second
+        assert time.monotonic() - begin < 2.5  # two checks 0.2 s apart, and a look
         await first.start()
         assert (await ear.until(lambda r: _states(r)["m1"] == "UP", 4)).edge
 
