@@ -476,6 +476,25 @@ async def test_what_was_counted_outlives_a_database_that_is_away(stage: Stage) -
     assert await stage.store.statistics(lb) == {"listener": Counters(bytes_in=3)}
 
 
+async def test_newer_totals_win_over_those_of_a_write_that_fails(stage: Stage) -> None:
+    lb = await web(stage)
+    await stage.sleep(COUNTED)
+
+    async def heard_meanwhile(name: str) -> None:
+        if name == "health.count":
+            stage.before_health_write = None
+            stage.machine(lb).counters["listener"] = Counters(bytes_in=2)
+            stage.health.heartbeat(await report(stage, lb))
+            raise Retryable("The database does not answer")
+
+    stage.before_health_write = heard_meanwhile
+    stage.machine(lb).counters["listener"] = Counters(bytes_in=1)
+    stage.beat(lb)
+    await stage.sleep(3 * COUNTED)
+    assert stage.before_health_write is None
+    assert await stage.store.statistics(lb) == {"listener": Counters(bytes_in=2)}
+
+
 async def test_an_orderly_stop_writes_what_waits(stage: Stage) -> None:
     lb = await web(stage)
     stage.world.member_states = {"m1": "DOWN"}
