@@ -6,6 +6,7 @@ and configurations that its checks accept or refuse.
 
 import asyncio
 import os
+import ssl
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -13,16 +14,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 from fake_rig import FakeRig
 from msgspec.structs import asdict, replace
 
 from fairlead.drivers.amphora_rest import AmphoraRest
 from fairlead.drivers.fake import FakeAmphorae, FakeMachine, FakeSecrets
+from fairlead.drivers.secrets_local import SecretsLocal
 from fairlead.errors import Fenced, Permanent, Retryable
 from fairlead.ports import Amphorae
-from fairlead.wire.amphora import AmphoraConfig, File, Renewal, revision_of
-from tests.live_amphora import ADDRESS, LiveAmphora, live_amphora, server
+from fairlead.wire.amphora import AmphoraConfig, File, Rejected, Renewal, revision_of
+from tests.live_amphora import ADDRESS, LiveAmphora, Now, live_amphora, server
 
 
 class Agents(Protocol):
@@ -301,6 +304,32 @@ print(written)
             sys.executable, "-c", script, str(tmp_path), stdout=asyncio.subprocess.PIPE
         )
         assert (await process.communicate())[0] == b"[]\n"
+
+    async def test_an_agent_of_an_earlier_release_says_no(self, tmp_path: Path) -> None:
+        """Its answer to a path that it does not know."""
+        secrets = SecretsLocal(tmp_path / "secrets", clock=Now())
+        amphora_id = str(uuid.uuid4())
+        issued = await secrets.issue(amphora_id, ADDRESS)
+        pair = tmp_path / "pair.pem"
+        pair.write_text(issued.certificate + issued.private_key)
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(pair)
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(asked.partition(b"content-length: ")[2].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            body = msgspec.json.encode(Rejected(kind="request", reason="no such path"))
+            head = f"HTTP/1.1 404 Not Found\r\nContent-Length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            await writer.drain()
+            writer.close()
+
+        async with await asyncio.start_server(answer, ADDRESS, 0, ssl=tls) as earlier:
+            rest = AmphoraRest(secrets, timeout=5, port=earlier.sockets[0].getsockname()[1])
+            renewal = Renewal(epoch=1, **asdict(issued))
+            assert not await rest.renew(amphora_id, ADDRESS, renewal)
+            await rest.close()
 
     async def test_calls_under_way_end_well_when_the_controller_is_renewed(
         self, agents: Agents
