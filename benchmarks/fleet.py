@@ -16,7 +16,7 @@ from fairlead.domain.tree import Tree
 from fairlead.errors import Permanent
 from fairlead.plan.planner import amphora_id
 from fairlead.store import SqlStore
-from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied
+from fairlead.wire.amphora import AgentStatus, AmphoraConfig, Applied, Renewal
 from fairlead.wire.heartbeat import Counters, ListenerReport, MemberReport, Report, seal
 
 _LISTENERS, _MEMBERS = 2, 10
@@ -59,6 +59,10 @@ class Fleet:
 
     async def configure(self, amphora_id: str, address: str, config: AmphoraConfig) -> Applied:
         """As the port; nobody asks for it here."""
+        raise Permanent("simulated")
+
+    async def renew(self, amphora_id: str, address: str, renewal: Renewal) -> bool:
+        """As the port; nobody asks for it here either."""
         raise Permanent("simulated")
 
     async def status(self, amphora_id: str, address: str) -> AgentStatus:

@@ -13,6 +13,7 @@ from benchmarks.api import LBAAS
 from benchmarks.in_process import Inside, inside
 from benchmarks.report import Chapter, Table
 from benchmarks.service import installation
+from fairlead.errors import NotFound
 
 _SIZES = (1, 10, 100)
 _MOST = 10
@@ -94,7 +95,11 @@ class Counting:
         """Wait as a request of ours, so that asking does not count as background."""
         store = self._api.service.store
         for _ in range(int(_PATIENCE / _PAUSE)):
-            if lb_id not in await store.unsettled():
+            try:
+                tree = await store.tree(lb_id)
+            except NotFound:
+                break
+            if tree.applied == tree.generation:
                 break
             await asyncio.sleep(_PAUSE)
         await asyncio.sleep(_PAUSE)  # the last events are written after
