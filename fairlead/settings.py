@@ -30,6 +30,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     listen: str = "127.0.0.1:9876"
     """Address and port the API answers on; IPv6 in brackets."""
 
+    public_url: str | None = None
+    """What links in answers begin with (`https://lb.example`); none: as the request was sent."""
+
     auth_strategy: Literal["http_basic", "keystone", "noauth"] = "http_basic"
     """Who is let in. `noauth` lets in everybody as an administrator: for tests only."""
 
@@ -302,9 +305,6 @@ class SecretSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     per_project: Annotated[int, Meta(ge=0)] = 1000
     """The most secrets, and the most containers, that a project can have."""
-
-    url: str | None = None
-    """What URLs of secrets begin with (`https://lb.example.com`); none is the request's host."""
 
 
 class TrustSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

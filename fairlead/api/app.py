@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 
 from fairlead.api import health_check, network_operations, pages, secrets
-from fairlead.api.calls import admitted, check_acceptable
+from fairlead.api.calls import address_of, admitted, check_acceptable
 from fairlead.api.faults import json_response, on_error, on_routing_error, on_unforeseen
 from fairlead.api.openapi import document
 from fairlead.api.operation import Operation
@@ -39,16 +39,24 @@ def create_app(services: Services) -> Litestar:
     greeted = [path for path in _GREETED if path not in theirs]
     handlers = [_handler(services, operation) for operation in operations()]
     handlers += [
-        _open(["/"], version_document),
+        _open(["/"], lambda request: version_document(request, address_of(services, request))),
         _open(greeted, lambda _request: "v2"),
-        _open([secrets.VERSION], secret_version_document),
+        _open(
+            [secrets.VERSION],
+            lambda request: secret_version_document(address_of(services, request)),
+        ),
         _open(["/openapi.json"], lambda _request: document(with_networks=with_networks)),
         *pages.handlers(),
     ]
     if services.health_check:
         handlers.append(health_check.handler(services.store.ping))
     if services.network_admin is not None:
-        handlers.append(_open([network_operations.VERSION], network_version_document))
+        handlers.append(
+            _open(
+                [network_operations.VERSION],
+                lambda request: network_version_document(address_of(services, request)),
+            )
+        )
         handlers += [_handler(services, one) for one in network_operations.operations()]
     return Litestar(
         route_handlers=handlers,

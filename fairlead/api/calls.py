@@ -76,6 +76,11 @@ class Call(Struct, frozen=True):
         return parent, self.id_of(parent)
 
     @property
+    def address(self) -> str:
+        """Where clients reach the service: what links in answers begin with."""
+        return address_of(self.services, self.request)
+
+    @property
     def parameters(self) -> Parameters:
         """The query string, decoded."""
         return Parameters.of(self.request.scope["query_string"])
@@ -122,6 +127,11 @@ async def admitted(
     structlog.contextvars.bind_contextvars(user=caller.user, project_id=caller.project_id)
     audit.begin(request.scope, caller, resource, action)
     return Call(services, caller, request, kind, resource, action)
+
+
+def address_of(services: Services, request: Request[Any, Any, Any]) -> str:
+    """The configured address, or else the request's own; without a slash at the end."""
+    return (services.public_url or str(request.base_url)).rstrip("/")
 
 
 @contextmanager

@@ -183,7 +183,7 @@ async def _list(call: Call) -> Response[bytes]:
 
     def link(start: int) -> str:
         query = urlencode({"limit": limit, "offset": start, **equal})
-        return f"{_base(call)}{VERSION}/{place}?{query}"
+        return f"{call.address}{VERSION}/{place}?{query}"
 
     links = {}
     if limit and offset + limit < total:
@@ -274,9 +274,5 @@ def _value(name: str, text: str) -> str | int:
     return int(text)
 
 
-def _base(call: Call) -> str:
-    return call.services.secret_url or str(call.request.base_url).rstrip("/")
-
-
 def _ref(call: Call, kind: SecretKind, object_id: str) -> str:
-    return bodies.ref(_base(call), _PLACES[kind], object_id)
+    return bodies.ref(call.address, _PLACES[kind], object_id)

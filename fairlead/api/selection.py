@@ -88,7 +88,7 @@ def page_links(
     kept = [(k, v) for k, v in call.parameters.pairs if k not in ("marker", "page_reverse")]
     if not any(name == "limit" for name, _ in kept):
         kept.append(("limit", str(limit)))
-    here = str(call.request.url.with_replacements(query=""))
+    here = f"{call.address}{call.request.url.path}"
     links = []
     if marker:
         before = urlencode([*kept, ("marker", ids[0]), ("page_reverse", "True")])

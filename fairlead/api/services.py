@@ -27,8 +27,8 @@ class Services(Struct, frozen=True, kw_only=True):
     """Ports, and the little that operators may set.
 
     `network_admin` None leaves the network API out, `secret_admin` None the secret store's, `audit`
-    None the audit events, `health_check` False that path. URLs of secrets begin with `secret_url`,
-    or with the address that the request was sent to. `vips` is what a deployment allows of VIPs,
+    None the audit events, `health_check` False that path. Links begin with `public_url`, or with
+    the address that the request was sent to. `vips` is what a deployment allows of VIPs,
     `prometheus` whether listeners may be of that protocol, `ping` whether health monitors may be of
     that type. `page_maximum` is the longest page of a list; `body_maximum` the largest request
     body, in bytes.
@@ -53,6 +53,6 @@ class Services(Struct, frozen=True, kw_only=True):
     prometheus: bool = True
     ping: bool = True
     secret_admin: SecretAdmin | None = None
-    secret_url: str | None = None
+    public_url: str | None = None
     page_maximum: int = 1000
     body_maximum: int = 4 * 1024 * 1024

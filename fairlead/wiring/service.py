@@ -88,7 +88,7 @@ class Service:
             network_admin=self.outside.network_admin,
             vault=self.vault,
             secret_admin=self.cabinet,
-            secret_url=self.settings.secrets.url,
+            public_url=self.settings.api.public_url,
             providers=providers,
             clock=self.clock,
             new_id=lambda: str(uuid.uuid4()),

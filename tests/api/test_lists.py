@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import pytest
+from msgspec.structs import replace
 
 from fairlead.api.selection import filterable
 from fairlead.domain.bodies import choices
 from fairlead.domain.model import KINDS
-from tests.api.conftest import LB, SUBNET, Desk
+from tests.api.conftest import LB, SUBNET, Desk, House
 from tests.api.test_resources import UNKNOWN, Fleet, add, build
 
 # Values beyond the needed ones, so that as many fields as possible are not null.
@@ -273,3 +274,19 @@ async def test_lists_of_members_and_rules_are_of_their_parent(desk: Desk) -> Non
     assert path in page["members_links"][0]["href"]
     assert len((await desk.get(path))["members"]) == 2
     assert (await desk.get(path, project_id="elsewhere"))["members"] == []
+
+
+async def test_links_begin_where_clients_reach_the_service(house: House, desk: Desk) -> None:
+    await desk.balancer()
+    client = house.serving(replace(house.services, public_url="https://lb.example/here/"))
+    async with client:
+        said = {"x-test-user": "mary p1 member"}
+        page = (await client.get(LB, params={"limit": 1}, headers=said)).json()
+        assert page["loadbalancers_links"] == [
+            {
+                "rel": "next",
+                "href": f"https://lb.example/here{LB}?limit=1&marker={page['loadbalancers'][0]['id']}",
+            }
+        ]
+        versions = (await client.get("/")).json()["versions"]
+        assert versions[0]["links"][0]["href"] == "https://lb.example/here/v2"

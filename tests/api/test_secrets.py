@@ -321,7 +321,7 @@ async def test_where_it_is_found(house: House, desk: Desk) -> None:
     secret = await store(desk)
     assert await desk.get(secret.removeprefix("/v1")) == await desk.get(secret)
     assert (await desk.get("/secrets/"))["total"] == 1
-    services = replace(house.services, secret_url="https://lb.example.com")
+    services = replace(house.services, public_url="https://lb.example.com")
     async with house.serving(services) as client:
         shown = await Desk(client, desk.user, house).get(secret)
     assert shown["secret_ref"] == f"https://lb.example.com{secret}"
