@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -28,16 +29,27 @@ pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 MINE, THEIRS = "p1", "p2"
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 
-# PKCS8 of 2,000,000,000 rounds of PBKDF2: the numbers of a true one, the rest is noise.
-SLOW_KEY = """-----BEGIN ENCRYPTED PRIVATE KEY-----
-MIHuMFkGCSqGSIb3DQEFDTBMMCsGCSqGSIb3DQEFDDAeBAg+ezFqrNkSsQIEdzWU
-ADAMBggqhkiG9w0CCQUAMB0GCWCGSAFlAwQBKgQQ2x7Z/KDpzTY76I8yUCaqwQSB
-kO6Xxq/2dQbtIgtzWNyPXEHC+/tU6V8mJe0PcpwdcZc1Zk8N0Csu9F0c2doFu90X
-EihDdLwe040RVsdjo+c0HJpxRw5bg4OgJAmhMFmBEVGkhFBV29HeSIHz6CEDRXwf
-RpPi8mnxDazLPrQ+5e/lyd8BVezjVuHT1NFsCdj9PM9YmnfweVg42/L/2H7ca7HW
-TQ==
------END ENCRYPTED PRIVATE KEY-----
-"""
+
+def der(tag: int, *parts: bytes) -> bytes:
+    """One value in ASN.1's DER."""
+    content = b"".join(parts)
+    size = len(content)
+    return bytes([tag, size] if size < 128 else [tag, 0x81, size]) + content
+
+
+def slow_key() -> str:
+    """An encrypted key (PKCS8) of 2,000,000,000 rounds of PBKDF2; what it holds is noise."""
+    pbes2, pbkdf2 = (bytes.fromhex(f"06092a864886f70d01050{n}") for n in "dc")
+    sha256, aes256 = (
+        bytes.fromhex("06082a864886f70d0209 0500"),
+        bytes.fromhex("060960864801650304012a"),
+    )
+    rounds = der(2, (2_000_000_000).to_bytes(4, "big"))
+    derived = der(0x30, pbkdf2, der(0x30, der(4, os.urandom(8)), rounds, der(0x30, sha256)))
+    cipher = der(0x30, aes256, der(4, os.urandom(16)))
+    key = der(0x30, der(0x30, pbes2, der(0x30, derived, cipher)), der(4, os.urandom(128)))
+    label = "ENCRYPTED PRIVATE KEY"
+    return f"-----BEGIN {label}-----\n{base64.encodebytes(key).decode()}-----END {label}-----\n"
 
 
 class Rig(Protocol):
@@ -283,7 +295,7 @@ async def test_a_broken_bundle_is_refused_without_its_secrets(
 
 async def test_a_key_that_is_slow_to_open_holds_nobody_up(real: Rig) -> None:
     """It is locked with so many rounds that opening it would take minutes."""
-    reference = await real.container(parts(private_key=SLOW_KEY, private_key_passphrase="x"))
+    reference = await real.container(parts(private_key=slow_key(), private_key_passphrase="x"))
     opening = asyncio.create_task(real.vault.bundle(reference, MINE))
     turns = 0
     while not opening.done():
